@@ -1,0 +1,75 @@
+"""`vlp bench NAME`: speed as ratios measured in one run, against a fair baseline."""
+
+from dataclasses import asdict
+
+import typer
+
+from vlp.cli.console import print_json, print_table
+from vlp.cli.options import (
+    Annotations,
+    Cache,
+    Dataset,
+    Device,
+    Json,
+    ManifestFile,
+    Model,
+    Pretrained,
+    Root,
+    cache_folder,
+)
+
+app = typer.Typer(name="bench", help="Measure speed, as ratios within one run.", no_args_is_help=True)
+
+
+@app.callback()
+def benches() -> None:
+    """Measure speed, as ratios within one run."""
+
+
+@app.command("extract")
+def bench_extract(
+    dataset: Dataset = "toy",
+    root: Root = None,
+    annotations: Annotations = None,
+    manifest: ManifestFile = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    cache: Cache = None,
+    device: Device = "auto",
+    precision: str = typer.Option("auto", help="auto, fp32, bf16 or fp16; for both sides of the comparison."),
+    limit: int | None = typer.Option(None, min=1, help="Only the first so many videos."),
+    json_output: Json = False,
+) -> None:
+    """Extract against a plain loop, against its own CPU time and against the bare encoder.
+
+    Example: vlp bench extract --dataset toy --json
+    """
+    from vlp.cli.extract import describe_encoder
+    from vlp.datasplits import load_dataset
+    from vlp.pipeline.benchmarks import bench_extraction
+    from vlp.pipeline.decoding.timeline import Timeline
+    from vlp.pipeline.encoder_spec import spec_with_defaults
+    from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
+
+    spec = spec_with_defaults(dataset, model, pretrained)
+    description, _ = describe_encoder(spec, cache_folder(cache), device=device, precision=precision)
+    plan = plan_extraction(
+        load_dataset(dataset, root=root, annotations=annotations, manifest=manifest),
+        description,
+        Timeline.parse("fps:30"),
+        cache=cache_folder(cache),
+        part=Part(),
+        retry=Retry(),
+        limit=limit,
+    )
+    measured = asdict(bench_extraction(plan, spec, Settings(device=device, precision=precision)))
+    if json_output:
+        print_json(measured)
+    else:
+        print_table(("figure", "value"), [(name, _short(value)) for name, value in measured.items()])
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(part)}" for name, part in value.items())
+    return f"{value:,.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,90 @@
+"""Errors become lines that end in what to type, and an exit status.
+
+Packages raise facts; only this module knows commands.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+DONE, ERROR, USAGE, FAILED_VIDEOS, NO_STORE = 0, 1, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An error as the user sees it.
+
+    Args:
+        text: lines for stderr: what is wrong, what exists, what to type.
+        status: exit status.
+    """
+
+    text: str
+    status: int
+
+
+def explain(error: BaseException) -> Explained | None:
+    """Turn an error that a user can cause into lines; None for a defect of ours, which keeps its traceback."""
+    import errno
+
+    from vlp.datasplits.errors import DatasetError
+    from vlp.pipeline.errors import PipelineError
+    from vlp.stores.errors import StoreError
+
+    if isinstance(error, DatasetError | PipelineError | StoreError):
+        hint, status = _advice(error)
+        lines = [f"Error: {_sentence(str(error))}", *([f"Run: {hint}"] if hint else [])]
+        return Explained("\n".join(lines), status)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:
+        return Explained(f"Error: {error.strerror}: {error.filename}.", ERROR)
+    return None
+
+
+def _sentence(text: str) -> str:
+    return text[:1].lower() + text[1:] if text[:1].isupper() and text[1:2].islower() else text
+
+
+def _advice(error: Any) -> tuple[str | None, int]:
+    """Find what to type, by the error's class or the nearest base that has advice."""
+    for kind in type(error).__mro__:
+        if kind.__name__ in _ADVICE:
+            hint, status = _ADVICE[kind.__name__]
+            return hint(error), status
+    return None, ERROR
+
+
+_ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
+    "FeaturesMissing": (
+        lambda error: f"vlp extract --dataset {error.dataset} --model {error.model}",
+        NO_STORE,
+    ),
+    "StoreMissing": (lambda _: "vlp store ls", NO_STORE),
+    "StoreMismatch": (
+        lambda _: "vlp store info on it, or --allow-mismatch to go on with a warning",
+        NO_STORE,
+    ),
+    "StoreAmbiguous": (lambda error: f"the same command with --store {error.candidates[0]}", NO_STORE),
+    "VideoMissing": (lambda _: "vlp extract again for this dataset", NO_STORE),
+    "StoreDamaged": (
+        lambda error: f"vlp store verify {error.path}, then vlp store repair {error.path}",
+        ERROR,
+    ),
+    "StoreVersion": (lambda _: "pip install --upgrade vlp, or extract anew with another --cache", ERROR),
+    "StoreFull": (lambda _: "the same command once there is space; or with --cache on another disk", ERROR),
+    "PartLocked": (
+        lambda _: "the same command once that process has ended; or give each run its --part i/n",
+        ERROR,
+    ),
+    "UnknownModel": (lambda _: "vlp models ls", ERROR),
+    "UnknownWeights": (lambda error: f"vlp models ls {error.model}", ERROR),
+    "WeightsUnavailable": (
+        lambda error: (
+            f"vlp models fetch {error.model} on a machine with internet; copy the weights file here and "
+            "pass its path as --pretrained FILE"
+        ),
+        ERROR,
+    ),
+    "UnknownDataset": (lambda _: "vlp datasets ls", ERROR),
+    "RootMissing": (lambda error: f"vlp datasets show {error.dataset}", ERROR),
+    "DiskTooSmall": (lambda _: "the same command with --cache on a larger disk, or a lower --fps", ERROR),
+}

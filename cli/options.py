@@ -1,0 +1,37 @@
+"""Options that several commands share, worded once."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Dataset = Annotated[
+    str, typer.Option(help="Which dataset: see `vlp datasets ls`; `folder` is a folder of class folders.")
+]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of the videos. Default: $VLP_DATA/DATASET, or ./data/DATASET.")
+]
+Annotations = Annotated[
+    Path | None, typer.Option(help="Folder of the official lists, where they are not below the root.")
+]
+ManifestFile = Annotated[
+    Path | None, typer.Option(help="CSV, JSONL or Parquet: path,label[,split,start,end,caption].")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="open_clip's name, hf-hub:ORG/NAME, local-dir:FOLDER or toy. Default: ViT-B-16; toy for toy."
+    ),
+]
+Pretrained = Annotated[
+    str | None, typer.Option(help="One of the model's tags, or a local weights file. Default: openai.")
+]
+Cache = Annotated[Path | None, typer.Option(help="Folder of all stores. Default: $VLP_CACHE, or ./cache.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def cache_folder(cache: Path | None) -> Path:
+    """Resolve the folder of all stores."""
+    return cache or Path(os.environ.get("VLP_CACHE", "cache"))

@@ -1,0 +1,139 @@
+"""The tables of `vlp eval`, and the notes without which its numbers mislead."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vlp.cli.console import err, out, print_table
+
+if TYPE_CHECKING:
+    from vlp.pipeline.coverage import Coverage
+    from vlp.pipeline.evaluation import SplitAccuracy, ZeroShotResult
+    from vlp.pipeline.tasks.retrieval import RetrievalResult
+
+_NOTHING = "-"
+
+
+def print_notes(provenance: Mapping[str, Any], coverages: "Sequence[Coverage]") -> None:
+    """Say on stderr what a reader of the number must not overlook."""
+    notes = [f"the features are another model's: {line}" for line in provenance["store"]["mismatch"]]
+    notes += provenance["dataset_notes"]
+    cut = provenance.get("truncated_classes", [])
+    if cut:
+        notes.append(f"texts too long for the encoder were cut: {', '.join(cut)}")
+    for coverage in coverages:
+        place = coverage.split or "the dataset"
+        if coverage.missing:
+            reasons = ", ".join(sorted(set(coverage.missing.values())))
+            notes.append(
+                f"{len(coverage.missing):,} of {coverage.num_expected:,} videos of {place} have no features "
+                f"and are not scored ({reasons}), such as {next(iter(coverage.missing))}"
+            )
+        if coverage.num_short:
+            notes.append(
+                f"{coverage.num_short:,} videos of {place} are scored by the part that could be decoded"
+            )
+        if coverage.duplicates:
+            notes.append(f"{len(coverage.duplicates):,} tested videos of {place} are in train too")
+    for note in notes:
+        err.print(f"Note: {note}", markup=False)
+
+
+def print_zero_shot(result: "ZeroShotResult", *, per_class: bool) -> None:
+    """Print accuracy, a row a split, on stdout."""
+    facts = result.provenance
+    rows = [_accuracy_row(split) for split in result.splits]
+    if len(rows) > 1:
+        rows += [_summary_row("mean", result.mean), _summary_row("std", result.std)]
+    print_table(
+        (
+            "split",
+            "videos",
+            "listed",
+            "top-1 %",
+            "low",
+            "high",
+            "top-5 %",
+            "(top-1 + top-5) / 2",
+            "class mean %",
+        ),
+        rows,
+        title=f"Zero-shot, {facts['dataset']}, {facts['num_classes']} classes",
+    )
+    if per_class:
+        for split in result.splits:
+            title = f"\nClasses of {split.coverage.split}" if split.coverage.split else "\nClasses"
+            table = [(row.name, f"{row.num_videos:,}", _percent(row.top1)) for row in split.classes]
+            print_table(("class", "videos", "top-1 %"), table, title=title)
+    _print_facts(
+        facts,
+        f"Text: templates {facts['template_set']} (version {facts['templates_version']}), "
+        f"class names {facts['class_text']}",
+        "Low and high: 95% interval of top-1 (Wilson)",
+    )
+
+
+def _accuracy_row(split: "SplitAccuracy") -> list[str]:
+    return [
+        split.coverage.split or "all videos",
+        f"{len(split.coverage.found):,}",
+        f"{split.coverage.num_expected:,}",
+        _percent(split.top1),
+        *(_percent(end) for end in split.top1_interval),
+        _percent(split.top5),
+        _percent(split.top1_top5_mean),
+        _percent(split.mean_class),
+    ]
+
+
+def _summary_row(name: str, value: Callable[[str], float | None]) -> list[str]:
+    top1, top5, both, mean_class = map(value, ("top1", "top5", "top1_top5_mean", "mean_class"))
+    cells = [_percent(number) for number in (top5, both, mean_class)]
+    return [name, _NOTHING, _NOTHING, _percent(top1), _NOTHING, _NOTHING, *cells]
+
+
+def print_retrieval(result: "RetrievalResult") -> None:
+    """Print recalls and ranks, two rows a split, on stdout."""
+    from vlp.pipeline.tasks.retrieval import RECALLS, summarise
+
+    rows = []
+    for split in result.splits:
+        for direction, found in (
+            ("text to video", split.text_to_video),
+            ("video to text", split.video_to_text),
+        ):
+            row = summarise(found)
+            rows.append(
+                [
+                    split.coverage.split or "all videos",
+                    direction,
+                    f"{row['num_queries']:,}",
+                    *(_percent(row[f"recall_at_{k}"]) for k in RECALLS),
+                    f"{row['median_rank']:g}",
+                    f"{row['mean_rank']:.2f}",
+                    f"{row['num_tied_queries']:,}",
+                ]
+            )
+    recalls = [f"R@{k} %" for k in RECALLS]
+    columns = ("split", "direction", "queries", *recalls, "median rank", "mean rank", "tied")
+    print_table(columns, rows, title=f"Retrieval, {result.provenance['dataset']}")
+    place = {"first": "first", "average": "in the middle"}[result.provenance["ties"]]
+    _print_facts(
+        result.provenance,
+        f"Tied: a wrong answer scores as much as the right one; the right one ranks {place}",
+    )
+
+
+def _print_facts(facts: Mapping[str, Any], *more: str) -> None:
+    lines = (
+        "",
+        f"Video: {facts['model']}/{facts['pretrained']}, "
+        f"frames: {facts['frames']} of timeline {facts['timeline']}",
+        *more,
+        f"Store: {facts['store']['path']}",
+    )
+    for line in lines:
+        out.print(line, markup=False)
+
+
+def _percent(fraction: float | None) -> str:
+    return _NOTHING if fraction is None else f"{100 * fraction:.1f}"

@@ -1,0 +1,60 @@
+"""Lists and official-annotation parsers: one small module and its data a dataset.
+
+A dataset is one module here and one line in `DATASETS`. It has ``SOURCE`` (where to get it), ``LAYOUT`` (what is
+expected on disk), ``PUBLISHED`` (its published counts) and ``load(root, annotations)``.
+"""
+
+import importlib
+import os
+from pathlib import Path
+from types import ModuleType
+
+from vlp.datasplits.errors import UnknownDataset
+from vlp.datasplits.manifest import Manifest
+
+DATASETS = {
+    "folder": "vlp.datasplits.folder",
+    "hmdb51": "vlp.datasplits.hmdb51",
+    "toy": "vlp.datasplits.toy",
+    "ucf101": "vlp.datasplits.ucf101",
+}
+
+
+def dataset_module(name: str) -> ModuleType:
+    """Import the module of a dataset.
+
+    Raises:
+        UnknownDataset: naming the known ones.
+    """
+    if name not in DATASETS:
+        raise UnknownDataset(name, sorted(DATASETS))
+    return importlib.import_module(DATASETS[name])
+
+
+def data_root(name: str) -> Path:
+    """Say where the videos of a dataset are looked for: ``$VLP_DATA/NAME``, or ``./data/NAME``."""
+    return Path(os.environ.get("VLP_DATA", "data")) / name
+
+
+def load_dataset(
+    name: str, *, root: Path | None = None, annotations: Path | None = None, manifest: Path | None = None
+) -> Manifest:
+    """Read what a dataset's lists say; no video is opened.
+
+    Args:
+        name: one of `DATASETS`; any name will do for stores and results where ``manifest`` is given.
+        root: folder of the videos; `data_root` by default, or the manifest's own folder.
+        annotations: folder of the official lists, where they are not below the root.
+        manifest: a CSV, JSONL or Parquet list that replaces the dataset's own.
+
+    Raises:
+        DatasetError: one of `vlp.datasplits.errors`.
+    """
+    if manifest is not None:
+        from vlp.datasplits.manifest_file import read_manifest_file
+
+        default = data_root(name) if data_root(name).is_dir() else manifest.parent
+        return read_manifest_file(manifest, dataset=name, root=root or default)
+    module = dataset_module(name)
+    loaded: Manifest = module.load(root or data_root(name), annotations)
+    return loaded

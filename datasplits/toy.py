@@ -1,0 +1,22 @@
+"""The toy set that `vlp demo` renders: ``ROOT/manifest.csv`` names its videos, actions, splits and captions."""
+
+from pathlib import Path
+
+from vlp.datasplits.errors import RootMissing
+from vlp.datasplits.manifest import Manifest
+from vlp.datasplits.manifest_file import read_manifest_file
+
+LAYOUT = "ROOT/manifest.csv and ROOT/videos, both rendered by `vlp demo`"
+PUBLISHED: dict[str, int] = {"videos": 384, "classes": 16, "default train": 256, "default test": 128}
+SOURCE = "rendered by `vlp demo`"
+
+
+def load(root: Path, annotations: Path | None = None) -> Manifest:  # noqa: ARG001  # its list lies in the root
+    """Read the rendered list.
+
+    Raises:
+        RootMissing: if it has not been rendered.
+    """
+    if not (root / "manifest.csv").is_file():
+        raise RootMissing("toy", root, LAYOUT)
+    return read_manifest_file(root / "manifest.csv", dataset="toy", root=root)

@@ -1,0 +1,1 @@
+"""What happens to videos and features. The only package that imports torch."""

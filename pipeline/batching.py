@@ -1,0 +1,148 @@
+"""Frames of many videos become full batches of one shape; each video gets its own rows back."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vlp.pipeline.decoding.results import DecodeOutcome, FrameBlock
+from vlp.pipeline.events import StageSeconds
+
+# Two batches in flight keep a GPU busy while the CPU unpacks the one before; a CPU encodes at once anyway.
+_BATCHES_IN_FLIGHT = 2
+
+
+class ImageEncoder(Protocol):
+    """The part of `FrozenEncoder` that batching needs."""
+
+    def prepare(self, frames: Tensor) -> Tensor:
+        """Turn (n, H, W, 3) uint8 frames into (n, 3, S, S) uint8."""
+        ...
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Turn (B, 3, S, S) uint8 into (B, D) float16."""
+        ...
+
+
+@dataclass
+class Assembly:
+    """The rows of one attempt at one video, while they are being encoded."""
+
+    attempt: int
+    parts: list[NDArray[np.float16]] = field(default_factory=list)
+    pts_seconds: list[NDArray[np.float64]] = field(default_factory=list)
+    frame_index: list[NDArray[np.int32]] = field(default_factory=list)
+    num_rows: int = 0
+    num_encoded: int = 0
+    outcome: DecodeOutcome | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its decoding has ended and all its rows are encoded."""
+        return self.outcome is not None and self.num_encoded == self.num_rows
+
+
+class BatchAssembler:
+    """Packs frames of many videos into full batches of one shape, and gives each video its rows back.
+
+    Args:
+        encoder: prepares and encodes.
+        batch_size: B, rows of every batch; the last one is padded with zeros. Halved when memory runs out.
+        seconds: where preparing and encoding are counted.
+    """
+
+    def __init__(self, encoder: ImageEncoder, batch_size: int, seconds: StageSeconds) -> None:
+        self._encoder = encoder
+        self.batch_size = batch_size
+        self._seconds = seconds
+        self._images: list[Tensor] = []
+        self._owners: list[tuple[Assembly, int]] = []
+        self._filled = 0
+        self._in_flight: deque[tuple[Tensor, list[tuple[Assembly, int]]]] = deque()
+        self._assemblies: dict[str, Assembly] = {}
+
+    def add(self, block: FrameBlock) -> None:
+        """Take a block of frames; its memory may be reused when this returns."""
+        began = time.perf_counter()
+        images = self._encoder.prepare(torch.from_numpy(block.frames))
+        if images.data_ptr() == block.frames.ctypes.data:  # nothing to resize: the slot is about to be reused
+            images = images.clone()
+        self._seconds.preparing += time.perf_counter() - began
+        assembly = self._assembly(block.video_id, block.attempt)
+        assembly.pts_seconds.append(block.pts_seconds.copy())
+        assembly.frame_index.append(block.frame_index.copy())
+        assembly.num_rows += len(images)
+        while len(images):
+            room = self.batch_size - self._filled
+            self._take(assembly, images[:room])
+            images = images[room:]
+
+    def finish(self, outcome: DecodeOutcome) -> None:
+        """Note how a video's decoding ended; rows of its earlier attempts are void."""
+        self._assembly(outcome.video_id, outcome.attempt).outcome = outcome
+
+    def flush(self) -> None:
+        """Encode what is waiting for a full batch, padded with zeros."""
+        if self._filled:
+            self._encode()
+        self._collect(0)
+
+    def whole(self) -> Iterator[tuple[DecodeOutcome, Assembly]]:
+        """Yield, once each, the videos whose rows are all encoded."""
+        for video_id in [video_id for video_id, assembly in self._assemblies.items() if assembly.is_whole]:
+            assembly = self._assemblies.pop(video_id)
+            if assembly.outcome is not None:
+                yield assembly.outcome, assembly
+
+    def _assembly(self, video_id: str, attempt: int) -> Assembly:
+        found = self._assemblies.get(video_id)
+        if found is None or found.attempt != attempt:
+            found = self._assemblies[video_id] = Assembly(attempt)
+        return found
+
+    def _take(self, assembly: Assembly, images: Tensor) -> None:
+        self._images.append(images)
+        self._owners.append((assembly, len(images)))
+        self._filled += len(images)
+        if self._filled == self.batch_size:
+            self._encode()
+
+    def _encode(self) -> None:
+        began = time.perf_counter()
+        self._in_flight.append((self._encode_padded(torch.cat(self._images)), self._owners))
+        self._images, self._owners, self._filled = [], [], 0
+        self._collect(_BATCHES_IN_FLIGHT - 1)
+        self._seconds.encoding += time.perf_counter() - began
+
+    def _encode_images(self, images: Tensor) -> Tensor:
+        """Encode; where memory runs out, go on with half the batch, which `batch_size` then tells."""
+        try:
+            return self._encoder.encode_images(images)
+        except torch.OutOfMemoryError:
+            if self.batch_size == 1:
+                raise
+        torch.cuda.empty_cache()
+        self.batch_size //= 2
+        return torch.cat([self._encode_padded(part) for part in images.split(self.batch_size)])
+
+    def _encode_padded(self, images: Tensor) -> Tensor:
+        missing = self.batch_size - len(images)
+        padding = images.new_zeros((missing, *images.shape[1:]))
+        return self._encode_images(torch.cat([images, padding]))[: len(images)]
+
+    def _collect(self, keep: int) -> None:
+        """Bring finished batches to the host, all but the ``keep`` newest."""
+        while len(self._in_flight) > keep:
+            encoded, owners = self._in_flight.popleft()
+            rows = encoded.cpu().numpy()
+            start = 0
+            for assembly, count in owners:
+                assembly.parts.append(rows[start : start + count])
+                assembly.num_encoded += count
+                start += count

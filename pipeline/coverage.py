@@ -1,0 +1,295 @@
+"""Which listed videos a protocol scores, which of them have features, and what forbids a score.
+
+Nothing here imports torch: a wrong split, a class without a video or a duplicate is said before any model
+is loaded.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlp.datasplits.manifest import Manifest, Video
+from vlp.pipeline.errors import PipelineError
+from vlp.stores.features import FeatureStore, VideoEntry
+
+ALL_SPLITS = "all"
+_TRAIN = "train"
+_NOT_EXTRACTED = "not extracted"
+
+
+class UnknownSplit(PipelineError):
+    """The dataset has no split of this name."""
+
+    def __init__(self, dataset: str, split: str, known: Sequence[str]) -> None:
+        has = (
+            f"Known: {', '.join([*known, ALL_SPLITS])}."
+            if known
+            else "It has no splits: all its videos are scored."
+        )
+        super().__init__(f"{dataset} has no split {split!r}. {has}")
+        self.dataset = dataset
+        self.split = split
+        self.known = tuple(known)
+
+
+class EmptyRole(PipelineError):
+    """No video of the split has this role."""
+
+    def __init__(self, dataset: str, split: str | None, role: str, num_videos: Mapping[str, int]) -> None:
+        there = ", ".join(f"{name} ({count})" for name, count in num_videos.items()) or "none"
+        super().__init__(f"{_place(dataset, split)} has no {role} video. Roles there: {there}.")
+        self.dataset = dataset
+        self.split = split
+        self.role = role
+        self.num_videos = dict(num_videos)
+
+
+class NotOneLabel(PipelineError):
+    """Videos that carry no label, or several, where the protocol needs one."""
+
+    def __init__(self, dataset: str, video_id: str, labels: Sequence[str], num_videos: int) -> None:
+        carries = f"{len(labels)} labels ({', '.join(labels)})" if labels else "no label"
+        super().__init__(
+            f"{num_videos} video(s) of {dataset} have not exactly one label, such as {video_id!r}: {carries}."
+        )
+        self.dataset = dataset
+        self.video_id = video_id
+        self.labels = tuple(labels)
+        self.num_videos = num_videos
+
+
+class NoCaptions(PipelineError):
+    """Videos without a sentence, where the protocol needs one."""
+
+    def __init__(self, dataset: str, video_id: str, num_videos: int) -> None:
+        super().__init__(f"{num_videos} video(s) of {dataset} have no caption, such as {video_id!r}.")
+        self.dataset = dataset
+        self.video_id = video_id
+        self.num_videos = num_videos
+
+
+class ClassAbsent(PipelineError):
+    """Classes without a video among those that are to be scored."""
+
+    def __init__(self, dataset: str, split: str | None, role: str, classes: Sequence[str]) -> None:
+        super().__init__(f"{_place(dataset, split)} has no {role} video of: {_some(classes)}.")
+        self.dataset = dataset
+        self.split = split
+        self.role = role
+        self.classes = tuple(classes)
+
+
+class DuplicateVideos(PipelineError):
+    """The same file, by the hash of its bytes, to train on and to test on."""
+
+    def __init__(self, dataset: str, split: str | None, role: str, pairs: Sequence[tuple[str, str]]) -> None:
+        shown = _some([f"{train} = {test}" for train, test in pairs])
+        super().__init__(
+            f"{_place(dataset, split)} has {len(pairs)} video(s) in both train and {role}: {shown}."
+        )
+        self.dataset = dataset
+        self.split = split
+        self.role = role
+        self.pairs = tuple(pairs)
+
+
+class NoFeatures(PipelineError):
+    """None of the videos to score has features in the store."""
+
+    def __init__(self, store: Path, dataset: str, split: str | None, reasons: Mapping[str, int]) -> None:
+        why = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+        super().__init__(f"{store} holds none of the videos of {_place(dataset, split)}: {why}.")
+        self.store = store
+        self.dataset = dataset
+        self.split = split
+        self.reasons = dict(reasons)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The videos of one split that a protocol scores, and those that it cannot.
+
+    Attributes:
+        split: name of the split; None for a dataset without splits.
+        role: which of its videos ("test"); None for a dataset without splits.
+        found: videos with features, in the manifest's order.
+        missing: video id to why it has no features; they are not scored.
+        num_short: how many of ``found`` were decoded in part.
+        duplicates: (train id, tested id) of equal files, where these were allowed.
+    """
+
+    split: str | None
+    role: str | None
+    found: tuple[Video, ...]
+    missing: Mapping[str, str]
+    num_short: int
+    duplicates: tuple[tuple[str, str], ...]
+
+    @property
+    def num_expected(self) -> int:
+        """Videos listed."""
+        return len(self.found) + len(self.missing)
+
+
+def cover_classes(
+    manifest: Manifest,
+    store: FeatureStore,
+    *,
+    split: str | None = None,
+    role: str = "test",
+    allow_duplicates: bool = False,
+) -> tuple[Coverage, ...]:
+    """Compare the labelled videos of the chosen splits with what the store holds.
+
+    Args:
+        manifest: the dataset.
+        store: its features.
+        split: a split's name; "all" or None for every split. A dataset without splits is one: all its videos.
+        role: which videos of a split are scored.
+        allow_duplicates: report files that are in train too instead of refusing them.
+
+    Returns:
+        One coverage a split, in the manifest's order.
+
+    Raises:
+        UnknownSplit, EmptyRole, NotOneLabel, ClassAbsent, DuplicateVideos, NoFeatures: as these say.
+    """
+    listings = _listings(manifest, split, role)
+    for listing in listings:
+        _check_labels(manifest, listing)
+    return tuple(_cover(manifest, store, listing, allow_duplicates) for listing in listings)
+
+
+def cover_captions(
+    manifest: Manifest,
+    store: FeatureStore,
+    *,
+    split: str | None = None,
+    role: str = "test",
+    allow_duplicates: bool = False,
+) -> tuple[Coverage, ...]:
+    """Compare the captioned videos of the chosen splits with what the store holds.
+
+    Args:
+        manifest: the dataset.
+        store: its features.
+        split: as `cover_classes`.
+        role: as `cover_classes`.
+        allow_duplicates: as `cover_classes`.
+
+    Returns:
+        One coverage a split, in the manifest's order.
+
+    Raises:
+        UnknownSplit, EmptyRole, NoCaptions, DuplicateVideos, NoFeatures: as these say.
+    """
+    listings = _listings(manifest, split, role)
+    for listing in listings:
+        silent = [video for video in listing.videos if not video.captions]
+        if silent:
+            raise NoCaptions(manifest.dataset, silent[0].video_id, len(silent))
+    return tuple(_cover(manifest, store, listing, allow_duplicates) for listing in listings)
+
+
+def label_indices(videos: Sequence[Video], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Index of each video's one label among the classes, (B,)."""
+    index = {name: position for position, name in enumerate(classes)}
+    return np.array([index[video.labels[0]] for video in videos], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The videos that a split lists to be scored; without splits both names are None."""
+
+    split: str | None
+    role: str | None
+    videos: tuple[Video, ...]
+
+
+def _listings(manifest: Manifest, split: str | None, role: str) -> list[_Listing]:
+    names = tuple(manifest.split_names)
+    if split not in (None, ALL_SPLITS, *names):
+        raise UnknownSplit(manifest.dataset, str(split), names)
+    if not names:
+        return [_Listing(None, None, _all_videos(manifest))]
+    chosen = names if split in (None, ALL_SPLITS) else (str(split),)
+    return [_Listing(name, role, _videos_of(manifest, name, role)) for name in chosen]
+
+
+def _all_videos(manifest: Manifest) -> tuple[Video, ...]:
+    if not manifest.videos:
+        raise EmptyRole(manifest.dataset, None, "listed", {})
+    return manifest.videos
+
+
+def _videos_of(manifest: Manifest, split: str, role: str) -> tuple[Video, ...]:
+    videos = manifest.videos_in(split, role)
+    if not videos:
+        roles = Counter(own for video in manifest.videos for name, own in video.splits if name == split)
+        raise EmptyRole(manifest.dataset, split, role, roles)
+    return videos
+
+
+def _check_labels(manifest: Manifest, listing: _Listing) -> None:
+    wrong = [video for video in listing.videos if len(video.labels) != 1]
+    if wrong:
+        raise NotOneLabel(manifest.dataset, wrong[0].video_id, wrong[0].labels, len(wrong))
+    seen = {video.labels[0] for video in listing.videos}
+    absent = [name for name in manifest.classes if name not in seen]
+    if absent:
+        raise ClassAbsent(manifest.dataset, listing.split, listing.role or "listed", absent)
+
+
+def _cover(manifest: Manifest, store: FeatureStore, listing: _Listing, allow_duplicates: bool) -> Coverage:
+    stored, failures = store.videos(), store.failures()
+    duplicates = _duplicates(manifest, stored, listing)
+    if duplicates and not allow_duplicates:
+        raise DuplicateVideos(manifest.dataset, listing.split, str(listing.role), duplicates)
+    missing = {
+        video.video_id: failures[video.video_id].reason if video.video_id in failures else _NOT_EXTRACTED
+        for video in listing.videos
+        if video.video_id not in stored
+    }
+    if len(missing) == len(listing.videos):
+        raise NoFeatures(store.path, manifest.dataset, listing.split, Counter(missing.values()))
+    found = tuple(video for video in listing.videos if video.video_id in stored)
+    return Coverage(
+        split=listing.split,
+        role=listing.role,
+        found=found,
+        missing=missing,
+        num_short=sum(stored[video.video_id].status == "short" for video in found),
+        duplicates=duplicates,
+    )
+
+
+def _duplicates(
+    manifest: Manifest, stored: Mapping[str, VideoEntry], listing: _Listing
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of a training and a tested video with the same bytes, among those with features."""
+    if listing.split is None or listing.role == _TRAIN:
+        return ()
+    trained: dict[str, list[str]] = defaultdict(list)
+    for video in manifest.videos_in(listing.split, _TRAIN):
+        if video.video_id in stored:
+            trained[stored[video.video_id].source_sha256].append(video.video_id)
+    return tuple(
+        (train_id, video.video_id)
+        for video in listing.videos
+        if video.video_id in stored
+        for train_id in trained.get(stored[video.video_id].source_sha256, ())
+    )
+
+
+def _place(dataset: str, split: str | None) -> str:
+    return dataset if split is None else f"{dataset} ({split})"
+
+
+def _some(names: Iterable[str], shown: int = 5) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more

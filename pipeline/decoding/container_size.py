@@ -1,0 +1,91 @@
+"""How many bytes a file's container says it has: more than there are means a truncated file.
+
+Reads only the sizes of the outermost boxes. Sources: RIFF and OpenDML 1.02 (AVI); ISO/IEC 14496-12 §4.2
+(MP4, MOV); RFC 8794 §§4-6 (Matroska, WebM); the ASF specification, §2 (WMV).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+_MAX_BOXES = 100_000  # a fragmented MP4 has two a fragment
+
+
+def promised_bytes(file: BinaryIO, container: str, size: int) -> int | None:
+    """Add up the outermost boxes.
+
+    Args:
+        file: open for reading; its position is moved.
+        container: FFmpeg's name of the format, such as ``avi`` or ``matroska,webm``.
+        size: of the file, bytes.
+
+    Returns:
+        The size in bytes that the boxes promise, or None where the container makes no such promise.
+    """
+    names = container.split(",")
+    readers: dict[str, _BoxReader] = {"avi": _riff, "mp4": _iso, "matroska": _ebml, "asf": _asf}
+    for name, reader in readers.items():
+        if name in names:
+            return _walk(file, reader, size)
+    return None
+
+
+_BoxReader = Callable[[bytes], int | None]  # head of a box -> its whole length, or None: to the end
+
+
+def _walk(file: BinaryIO, reader: _BoxReader, size: int) -> int | None:
+    end = 0
+    for length in _lengths(file, reader, size):
+        if length is None:
+            return None
+        end += length
+    return end
+
+
+def _lengths(file: BinaryIO, reader: _BoxReader, size: int) -> Iterator[int | None]:
+    position = 0
+    for _ in range(_MAX_BOXES):
+        if position >= size:
+            return
+        file.seek(position)
+        head = file.read(24)
+        if len(head) < 8:  # trailing bytes are not a box
+            return
+        length = reader(head)
+        if length is not None and length < 8:  # rubbish after the last box; promises nothing
+            return
+        yield length
+        if length is None:
+            return
+        position += length
+
+
+def _riff(head: bytes) -> int | None:
+    if head[:4] != b"RIFF":
+        return 0
+    length = int.from_bytes(head[4:8], "little")
+    return 8 + length if length not in (0, 0xFFFFFFFF) else None  # a recording that was never finished
+
+
+def _iso(head: bytes) -> int | None:
+    length = int.from_bytes(head[:4], "big")
+    if length == 1:
+        return int.from_bytes(head[8:16], "big")
+    return length or None
+
+
+def _ebml(head: bytes) -> int | None:
+    id_bytes = 9 - head[0].bit_length()
+    if id_bytes > 4:
+        return 0
+    first = head[id_bytes]
+    size_bytes = 9 - first.bit_length()
+    if size_bytes > 8:
+        return 0
+    value = int.from_bytes(head[id_bytes : id_bytes + size_bytes], "big") & ((1 << 7 * size_bytes) - 1)
+    unknown = value == (1 << 7 * size_bytes) - 1
+    return None if unknown else max(id_bytes + size_bytes + value, 8)
+
+
+def _asf(head: bytes) -> int | None:
+    length = int.from_bytes(head[16:24], "little")
+    return length if length >= 24 else 0

@@ -1,0 +1,66 @@
+"""What a user can cause in the pipeline. `cli` adds what to type."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class PipelineError(Exception):
+    """Base of the pipeline's errors: `str()` says what is wrong, where, and what exists."""
+
+
+class UnknownModel(PipelineError):
+    """No architecture of this name."""
+
+    def __init__(self, model: str, known: Sequence[str]) -> None:
+        super().__init__(f"no model is called {model!r}. Close or known: {', '.join(known)}.")
+        self.model = model
+        self.known = known
+
+
+class UnknownWeights(PipelineError):
+    """Neither a tag of this model nor a file."""
+
+    def __init__(self, model: str, pretrained: str, known: Sequence[str]) -> None:
+        tags = ", ".join(known) or "none"
+        super().__init__(f"{pretrained!r} is neither a file nor weights known for {model}. Known: {tags}.")
+        self.model = model
+        self.pretrained = pretrained
+        self.known = known
+
+
+class WeightsUnavailable(PipelineError):
+    """Weights that have to be downloaded, and cannot be."""
+
+    def __init__(self, model: str, pretrained: str, source: str, cause: str) -> None:
+        super().__init__(
+            f"weights {pretrained} of {model} are not on this machine and {source} cannot be reached ({cause})."
+        )
+        self.model = model
+        self.pretrained = pretrained
+        self.source = source
+
+
+class WeightsUnusable(PipelineError):
+    """A weights file that is damaged, of another architecture, or more than tensors."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"cannot load weights from {path}: {why}.")
+        self.path = path
+        self.why = why
+
+
+class PreprocessUnknown(PipelineError):
+    """A local weights file whose mean, standard deviation or resize nobody states."""
+
+    def __init__(self, model: str, path: Path, choices: Sequence[str]) -> None:
+        super().__init__(
+            f"{path} does not say how its frames were preprocessed, and the published weights of {model} differ: "
+            f"{'; '.join(choices)}. Put an open_clip_config.json with a preprocess_cfg beside it."
+        )
+        self.model = model
+        self.path = path
+        self.choices = choices
+
+
+class DeviceUnavailable(PipelineError):
+    """A device or precision that this machine lacks."""

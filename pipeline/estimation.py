@@ -1,0 +1,152 @@
+"""What an extraction will cost, before it starts: frames, bytes, time, and whether the disk holds them."""
+
+import math
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlp.datasplits.manifest import Video
+from vlp.pipeline.decoding.pool import DecodePool
+from vlp.pipeline.decoding.results import DecodeRequest
+from vlp.pipeline.encoder_spec import EncoderSpec
+from vlp.pipeline.errors import PipelineError
+from vlp.pipeline.events import StageSeconds, VideoFinished
+from vlp.pipeline.planning import ExtractionPlan, Settings, spread_sample
+from vlp.stores.features import ExtractedVideo, FailedVideo
+
+_BYTES_A_NUMBER = 2
+# pts_seconds, frame_index and a share of the commit's JSON.
+_BYTES_A_ROW_BESIDE = 16
+_PROBED_BEFORE_A_RUN = 32
+_PROBED_BY_A_DRY_RUN = 2000
+_MEASURED_VIDEOS = 3
+_DISK_MARGIN = 1.05
+
+
+class DiskTooSmall(PipelineError):
+    """The features will not fit on the disk of the cache."""
+
+    def __init__(self, folder: Path, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(
+            f"the features need about {needed_bytes / 1e9:,.2f} GB, and {folder} has {free_bytes / 1e9:,.2f} GB free."
+        )
+        self.folder = folder
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is known before a run.
+
+    Args:
+        num_videos: to extract.
+        num_probed, num_unreadable: files whose packets were looked at, and how many of them cannot be read.
+        num_frames: frames that will be stored.
+        num_bytes: they take on disk.
+        free_bytes: of the disk they go to.
+        is_sampled: whether frames and bytes are scaled up from a sample.
+        num_measured: videos extracted, without storing them, to measure the speed.
+        frames_per_second: stored frames a second.
+        seconds: the whole run at that speed.
+    """
+
+    num_videos: int
+    num_probed: int
+    num_unreadable: int
+    num_frames: int
+    num_bytes: int
+    free_bytes: int
+    is_sampled: bool
+    num_measured: int = 0
+    frames_per_second: float = 0.0
+    seconds: float = 0.0
+
+
+class _Discarded:
+    """A sink that keeps nothing."""
+
+    def add(self, video: ExtractedVideo) -> None:
+        """Drop a whole video."""
+
+    def fail(self, video: FailedVideo) -> None:
+        """Drop a failure."""
+
+    def record_batch_size(self, batch_size: int) -> None:
+        """Nothing is stored that it would describe."""
+
+
+def check_disk(plan: ExtractionPlan) -> Estimate:
+    """Estimate the bytes from a few videos, and refuse a disk that cannot hold them.
+
+    Raises:
+        DiskTooSmall: before anything is written.
+    """
+    found = _probe(plan, _PROBED_BEFORE_A_RUN)
+    if found.num_bytes * _DISK_MARGIN > found.free_bytes:
+        raise DiskTooSmall(plan.store, found.num_bytes, found.free_bytes)
+    return found
+
+
+def estimate(plan: ExtractionPlan, spec: EncoderSpec, settings: Settings) -> Estimate:
+    """Probe the videos, and extract a few without storing them to learn the speed."""
+    found = _probe(plan, _PROBED_BY_A_DRY_RUN)
+    sample = spread_sample(plan.pending, _MEASURED_VIDEOS)
+    rate = _measured_rate(plan, spec, settings, sample) if sample else 0.0
+    seconds = found.num_frames / rate if rate else 0.0
+    return Estimate(
+        **{**vars(found), "num_measured": len(sample), "frames_per_second": rate, "seconds": seconds}
+    )
+
+
+def _probe(plan: ExtractionPlan, most: int) -> Estimate:
+    sample = spread_sample(plan.pending, most) if plan.pending else []
+    with DecodePool(plan.timeline, num_children=1) as pool:
+        readable = [found.info.num_selected for found in pool.probe(_requests(plan, sample)) if found.info]
+    share = len(plan.pending) / max(len(sample), 1)
+    num_frames = math.ceil(sum(readable) * share)
+    row_bytes = (
+        len(plan.meaning["views"]) * plan.description.embed_dim * _BYTES_A_NUMBER + _BYTES_A_ROW_BESIDE
+    )
+    return Estimate(
+        num_videos=len(plan.pending),
+        num_probed=len(sample),
+        num_unreadable=len(sample) - len(readable),
+        num_frames=num_frames,
+        num_bytes=num_frames * row_bytes,
+        free_bytes=shutil.disk_usage(_existing(plan.store)).free,
+        is_sampled=len(sample) < len(plan.pending),
+    )
+
+
+def _requests(plan: ExtractionPlan, videos: Iterable[Video]) -> list[DecodeRequest]:
+    return [DecodeRequest(video.video_id, plan.manifest.root / video.path) for video in videos]
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder that is there: the one whose disk will be written."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+
+
+def _measured_rate(plan: ExtractionPlan, spec: EncoderSpec, settings: Settings, sample: list[Video]) -> float:
+    from vlp.pipeline.encoders import load_encoder
+    from vlp.pipeline.extraction import extract
+    from vlp.pipeline.stopping import StopRequest
+
+    encoder = load_encoder(spec, device=settings.device, precision=settings.precision)
+    with StopRequest() as stop, DecodePool(plan.timeline, num_children=settings.children) as pool:
+        began = time.perf_counter()
+        events = extract(
+            iter(_requests(plan, sample)),
+            pool,
+            lambda: encoder,
+            _Discarded(),
+            batch_size=settings.batch_size or 32,
+            attempts=lambda _: 0,
+            seconds=StageSeconds(),
+            stop=stop,
+        )
+        num_rows = sum(event.num_rows for event in events if isinstance(event, VideoFinished))
+        return num_rows / (time.perf_counter() - began)

@@ -1,0 +1,231 @@
+"""Stage 1 on one device: videos become committed features, told as events.
+
+Decode children fill byte-bounded slots while this process resizes, batches across videos and encodes; a video
+is handed to the store when its last row is encoded. The children start first: they decode the first videos
+while this process loads the encoder.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from vlp.pipeline.batching import Assembly, BatchAssembler, ImageEncoder
+from vlp.pipeline.decoding.pool import DecodePool
+from vlp.pipeline.decoding.results import DecodeOutcome, DecodeRequest, FrameBlock
+from vlp.pipeline.encoder_spec import EncoderSpec
+from vlp.pipeline.encoders import FrozenEncoder, choose_device, choose_precision, load_encoder
+from vlp.pipeline.errors import DeviceUnavailable, WeightsUnusable
+from vlp.pipeline.events import BatchShrunk, Event, StageSeconds, Started, Stopped, VideoFinished
+from vlp.pipeline.planning import ExtractionPlan, Settings, tool_versions
+from vlp.pipeline.stopping import StopRequest
+from vlp.stores.errors import NonFiniteFeatures
+from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
+
+# Rows of every batch. A CPU is as fast with 32 as with more; a GPU wants enough rows to fill it.
+_BATCH_SIZES = {"cpu": 32, "cuda": 256, "mps": 64}
+
+
+class Sink(Protocol):
+    """Where whole videos go: the store's writer, or nothing at all for an estimate."""
+
+    def add(self, video: ExtractedVideo) -> None:
+        """Take a whole video."""
+        ...
+
+    def fail(self, video: FailedVideo) -> None:
+        """Take note of a video that gave no features."""
+        ...
+
+    def record_batch_size(self, batch_size: int) -> None:
+        """Note that batches have become smaller."""
+        ...
+
+
+def run_extraction(
+    plan: ExtractionPlan,
+    spec: EncoderSpec,
+    settings: Settings,
+    *,
+    seconds: StageSeconds,
+    stop: StopRequest,
+    encoder: FrozenEncoder | None = None,
+    superseding: frozenset[str] = frozenset(),
+) -> Iterator[Event]:
+    """Extract all that is pending into the plan's store.
+
+    Args:
+        plan: what to do.
+        spec: the encoder.
+        settings: how to do it.
+        seconds: filled in while it runs.
+        stop: asked between any two blocks of frames.
+        encoder: reused if already loaded on the right device.
+        superseding: videos whose stored rows are damaged and give way to the new ones.
+
+    Yields:
+        Events; `Stopped` last if a signal ended the run. What is whole is committed in every case.
+
+    Raises:
+        StoreError: if the store cannot be opened, locked or written.
+        PipelineError: if the encoder cannot be loaded.
+    """
+    device = choose_device(settings.device)
+    store = FeatureStore.open_or_create(
+        plan.store,
+        meaning=plan.meaning,
+        dataset=plan.manifest.dataset,
+        model=plan.description.model,
+        pretrained=plan.description.pretrained,
+        num_views=len(plan.meaning["views"]),
+        embed_dim=plan.description.embed_dim,
+        batch_size=settings.batch_size or _BATCH_SIZES[device.type],
+        precision=choose_precision(settings.precision, device),
+        tool_versions=tool_versions(),
+    )
+    precision = _resumed_precision(settings.precision, store, device)
+
+    def load() -> FrozenEncoder:
+        if encoder is not None and (encoder.device, encoder.precision) == (device, precision):
+            return encoder
+        loaded = load_encoder(spec, device=str(device), precision=precision)
+        if loaded.description != plan.description:
+            raise WeightsUnusable(
+                loaded.weights_file, "it changed after this run was planned; run the command again"
+            )
+        return loaded
+
+    part = (plan.part.index, plan.part.count)
+    with (
+        store.writer(part=part, device=str(device), precision=precision, superseding=superseding) as writer,
+        DecodePool(plan.timeline, num_children=settings.children) as pool,
+    ):
+        yield Started(str(device), precision, store.batch_size, settings.children)
+        yield from extract(
+            (DecodeRequest(video.video_id, plan.manifest.root / video.path) for video in plan.pending),
+            pool,
+            load,
+            writer,
+            batch_size=store.batch_size,
+            attempts=lambda video_id: plan.attempts.get(video_id, 0),
+            seconds=seconds,
+            stop=stop,
+        )
+
+
+def _resumed_precision(asked: str, store: FeatureStore, device: torch.device) -> str:
+    """Go on in the precision in which the store was begun, where this device has it."""
+    if asked != "auto":
+        return choose_precision(asked, device)
+    try:
+        return choose_precision(store.precision, device)
+    except DeviceUnavailable:
+        return choose_precision("auto", device)
+
+
+def extract(
+    requests: Iterator[DecodeRequest],
+    pool: DecodePool,
+    load: Callable[[], ImageEncoder],
+    sink: Sink,
+    *,
+    batch_size: int,
+    attempts: Callable[[str], int],
+    seconds: StageSeconds,
+    stop: StopRequest,
+) -> Iterator[Event]:
+    """Decode, encode and hand over every requested video.
+
+    Args:
+        requests: videos, drawn lazily.
+        pool: decode children.
+        load: loads the encoder; called once the children have begun to decode.
+        sink: takes whole videos and failures.
+        batch_size: B.
+        attempts: earlier attempts at a video, by id.
+        seconds: filled in while it runs.
+        stop: asked between any two blocks.
+
+    Yields:
+        `VideoFinished` for every video; `BatchShrunk`; `Stopped` last, if a signal ended the run.
+    """
+    blocks = pool.run(requests)
+    block = stop.wait_for(blocks)
+    assembler = BatchAssembler(load(), batch_size, seconds)
+    while block is not None:
+        if isinstance(block, FrameBlock):
+            assembler.add(block)
+            block.release()
+        else:
+            seconds.decoding_cpu += block.decode_cpu_seconds
+            assembler.finish(block)
+        if assembler.batch_size < batch_size:
+            batch_size = assembler.batch_size
+            sink.record_batch_size(batch_size)
+            yield BatchShrunk(batch_size)
+        yield from _hand_over(assembler, sink, attempts, seconds)
+        began = time.perf_counter()
+        block = stop.wait_for(blocks)
+        seconds.waiting += time.perf_counter() - began
+    assembler.flush()
+    yield from _hand_over(assembler, sink, attempts, seconds)
+    if stop.signal is not None:
+        yield Stopped(stop.signal)
+
+
+def _hand_over(
+    assembler: BatchAssembler, sink: Sink, attempts: Callable[[str], int], seconds: StageSeconds
+) -> Iterator[VideoFinished]:
+    for outcome, assembly in assembler.whole():
+        began = time.perf_counter()
+        event = _settle(outcome, assembly, sink, attempts(outcome.video_id) + 1)
+        seconds.writing += time.perf_counter() - began
+        yield event
+
+
+def _settle(outcome: DecodeOutcome, assembly: Assembly, sink: Sink, num_attempts: int) -> VideoFinished:
+    reason, detail = outcome.reason, outcome.detail
+    if outcome.status != "failed":
+        try:
+            sink.add(_extracted(outcome, assembly, num_attempts))
+            return _finished(outcome, outcome.status, reason, detail, assembly.num_rows)
+        except NonFiniteFeatures as error:
+            reason, detail = "non-finite", str(error)
+    failed = FailedVideo(outcome.video_id, reason or "unknown", detail, num_attempts)
+    sink.fail(failed)
+    return _finished(outcome, "failed", failed.reason, detail, 0)
+
+
+def _finished(
+    outcome: DecodeOutcome, status: str, reason: str | None, detail: str, num_rows: int
+) -> VideoFinished:
+    return VideoFinished(
+        video_id=outcome.video_id,
+        status=status,
+        reason=reason,
+        detail=detail,
+        num_rows=num_rows,
+        num_expected=outcome.num_expected,
+        num_decoded=outcome.num_decoded,
+    )
+
+
+def _extracted(outcome: DecodeOutcome, assembly: Assembly, num_attempts: int) -> ExtractedVideo:
+    rows = np.concatenate(assembly.parts)
+    return ExtractedVideo(
+        video_id=outcome.video_id,
+        features=rows[:, None, :],  # one view: the centre
+        pts_seconds=np.concatenate(assembly.pts_seconds),
+        frame_index=np.concatenate(assembly.frame_index),
+        num_expected=outcome.num_expected,
+        num_decoded=outcome.num_decoded,
+        native_fps=outcome.native_fps,
+        duration_seconds=outcome.duration_seconds,
+        status=outcome.status,
+        reason=outcome.reason,
+        decoder=outcome.decoder,
+        source_sha256=outcome.source_sha256,
+        attempts=num_attempts,
+    )

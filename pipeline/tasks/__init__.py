@@ -1,0 +1,1 @@
+"""What is asked of videos: one module a task."""

@@ -1,0 +1,1 @@
+"""What lies on disk: features, their fingerprint, their commits."""

@@ -1,0 +1,214 @@
+"""Writing to a feature store: whole videos, in segments, one writer a part.
+
+A segment is closed at 64 MiB or 300 s, whichever comes first; memory holds no more than one segment and
+its encoding. `flush` commits what has been added. Leaving the `with` body commits it too, by an exception
+as well: every video that was added whole stays.
+"""
+
+import secrets
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from vlp.stores import storage
+from vlp.stores.commits import Commit, FailedVideo, VideoEntry, failures_to_bytes, now
+from vlp.stores.errors import NonFiniteFeatures, StoreError
+from vlp.stores.index import write_index
+from vlp.stores.locks import UnitLock, part_unit
+from vlp.stores.segments import VideoRows, write_segment
+from vlp.stores.videos import ExtractedVideo
+
+if TYPE_CHECKING:
+    from vlp.stores.features import FeatureStore
+
+_ROW_BYTES = 8 + 4
+
+
+class StoreWriter:
+    """Adds videos to one part of a store; `FeatureStore.writer` makes one and documents its settings.
+
+    Attributes:
+        num_commits: segments committed so far.
+        bytes_written: their bytes.
+    """
+
+    def __init__(
+        self,
+        store: "FeatureStore",
+        *,
+        part: tuple[int, int],
+        device: str,
+        precision: str,
+        segment_bytes: int,
+        segment_seconds: float,
+        superseding: frozenset[str],
+    ) -> None:
+        self.num_commits = 0
+        self.bytes_written = 0
+        self._store = store
+        self._shared: dict[str, Any] = {
+            "precision": precision,
+            "device": device,
+            "batch_size": store.batch_size,
+        }
+        self._segment_bytes = segment_bytes
+        self._segment_seconds = segment_seconds
+        self._superseding = superseding
+        self._held: dict[str, tuple[ExtractedVideo, VideoRows]] = {}
+        self._held_bytes = 0
+        self._failed: list[FailedVideo] = []
+        self._since_seconds = 0.0
+        self._lock: UnitLock | None = UnitLock(store.path, part_unit(part))
+
+    def add(self, video: ExtractedVideo) -> None:
+        """Take a whole video; closes a segment when one is due.
+
+        Args:
+            video: its arrays are copied.
+
+        Raises:
+            NonFiniteFeatures: if a feature is NaN or infinite; the video is not taken.
+            ValueError: if the views, the dimension or the id are not possible here.
+            StoreFull, StoreUnwritable: from the disk; what was committed before stays.
+        """
+        self._open_lock()
+        self._check(video)
+        num_bytes = video.features.nbytes + len(video.features) * _ROW_BYTES
+        if self._held and self._held_bytes + num_bytes > self._segment_bytes:
+            self.flush()
+        self._start_clock()
+        rows = VideoRows(video.features.copy("C"), video.pts_seconds.copy("C"), video.frame_index.copy("C"))
+        self._held[video.video_id] = (video, rows)
+        self._held_bytes += num_bytes
+        self._flush_when_due()
+
+    def fail(self, video: FailedVideo) -> None:
+        """Take note of a video that gave no features; written with the next segment.
+
+        Raises:
+            StoreFull, StoreUnwritable: from the disk.
+        """
+        self._open_lock()
+        self._start_clock()
+        self._failed.append(video)
+        self._flush_when_due()
+
+    def record_batch_size(self, batch_size: int) -> None:
+        """Take note that memory forced a smaller batch; the commits from now on say so.
+
+        Features of another batch shape may differ in their last bits.
+        """
+        self._shared["batch_size"] = batch_size
+
+    def flush(self) -> Commit | None:
+        """Commit what has been added.
+
+        Returns:
+            The commit; None when no video was waiting.
+
+        Raises:
+            StoreFull, StoreUnwritable: from the disk; the videos stay with the writer.
+        """
+        name = f"{self._open_lock().unit}-{secrets.token_hex(8)}"
+        created = now()
+        root = self._store.path
+        if self._failed:
+            data = failures_to_bytes(self._failed, created)
+            storage.write_file(root, f"failures/{name}.json", data, writer=name)
+            self._failed = []
+        if not self._held:
+            return None
+        rows = [rows for _, rows in self._held.values()]
+        commit, num_bytes = write_segment(root, name, rows, self._entries(name, created))
+        self._held = {}
+        self._held_bytes = 0
+        self.num_commits += 1
+        self.bytes_written += num_bytes
+        return commit
+
+    def close(self) -> None:
+        """Commit what has been added, bring the index up to date, let the part go.
+
+        Raises:
+            StoreFull, StoreUnwritable: from the disk; the part is let go all the same.
+        """
+        if self._lock is None:
+            return
+        try:
+            self.flush()
+            with suppress(StoreError):  # the index is a cache: readers do without
+                index = self._store.catalog().index
+                write_index(self._store.path, self._store.fingerprint, index, writer=self._lock.writer)
+        finally:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except StoreError as later:
+            if error is None:
+                raise
+            error.add_note(f"and then: {later}")
+
+    def _open_lock(self) -> UnitLock:
+        if self._lock is None:
+            raise ValueError("the writer is closed")
+        return self._lock
+
+    def _check(self, video: ExtractedVideo) -> None:
+        expected = (self._store.num_views, self._store.embed_dim)
+        if video.features.shape[1:] != expected:
+            raise ValueError(f"{video.video_id!r}: (V, D) is {video.features.shape[1:]}, not {expected}")
+        if video.video_id in self._held:
+            raise ValueError(f"{video.video_id!r} was added twice")
+        num_finite = int(np.isfinite(video.features).sum())
+        if num_finite != video.features.size:
+            raise NonFiniteFeatures(video.video_id, video.features.size - num_finite)
+
+    def _start_clock(self) -> None:
+        if not self._held and not self._failed:
+            self._since_seconds = time.monotonic()
+
+    def _flush_when_due(self) -> None:
+        waited_seconds = time.monotonic() - self._since_seconds
+        if self._held_bytes >= self._segment_bytes or waited_seconds >= self._segment_seconds:
+            self.flush()
+
+    def _entries(self, name: str, created: str) -> list[VideoEntry]:
+        replaced = self._superseding & self._held.keys()
+        older = self._store.catalog().holding(replaced) if replaced else {}
+        entries = []
+        start = 0
+        for video, rows in self._held.values():
+            entry = VideoEntry(
+                video_id=video.video_id,
+                segment=name,
+                start=start,
+                num_rows=len(rows.features),
+                num_expected=video.num_expected,
+                num_decoded=video.num_decoded,
+                native_fps=video.native_fps,
+                duration_seconds=video.duration_seconds,
+                status=video.status,
+                reason=video.reason,
+                decoder=video.decoder,
+                source_sha256=video.source_sha256,
+                attempts=video.attempts,
+                features_crc32c=rows.features_crc32c(),
+                rows_crc32c=rows.rows_crc32c(),
+                supersedes=tuple(sorted(older.get(video.video_id, ()))),
+                created=created,
+                **self._shared,
+            )
+            entries.append(entry)
+            start += entry.num_rows
+        return entries

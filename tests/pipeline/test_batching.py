@@ -1,0 +1,143 @@
+"""Frames of many videos share batches; each video gets exactly its own rows back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlp.pipeline.batching import BatchAssembler
+from vlp.pipeline.decoding.results import DecodeOutcome, FrameBlock
+from vlp.pipeline.events import StageSeconds
+
+
+@dataclass
+class SumEncoder:
+    """Encodes an image as (its mean, its first pixel), and remembers the shapes of its batches.
+
+    A stand-in for the ViT only: what is tested is which rows go where.
+    """
+
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+    memory_images: int | None = None
+
+    def prepare(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.permute(0, 3, 1, 2)
+
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        if self.memory_images is not None and len(images) > self.memory_images:
+            raise torch.OutOfMemoryError
+        self.shapes.append(tuple(images.shape))
+        values = images.float()
+        return torch.stack([values.mean((1, 2, 3)), values[:, 0, 0, 0]], 1).half()
+
+
+def block_of(video_id: str, attempt: int, values: list[int], start: int) -> FrameBlock:
+    frames = np.stack([np.full((4, 6, 3), value, np.uint8) for value in values])
+    index = np.arange(start, start + len(values), dtype=np.int32)
+    return FrameBlock(video_id, attempt, frames, index / 30.0, index, lambda: None)
+
+
+def outcome_of(video_id: str, attempt: int, status: str = "ok") -> DecodeOutcome:
+    return DecodeOutcome(
+        video_id=video_id,
+        attempt=attempt,
+        status=status,
+        reason=None if status == "ok" else "crashed",
+        detail="",
+        num_expected=1,
+        num_decoded=1,
+        native_fps=30.0,
+        duration_seconds=1.0,
+        decoder="pyav",
+        source_sha256="0" * 64,
+        decode_cpu_seconds=0.0,
+    )
+
+
+def interleaved(videos: dict[str, list[int]], sizes: list[int]) -> Iterator[FrameBlock | DecodeOutcome]:
+    """Deal blocks of the given sizes from the videos in turn, as several children would."""
+    places = dict.fromkeys(videos, 0)
+    turn = 0
+    while places:
+        for video_id in list(places):
+            size = sizes[turn % len(sizes)]
+            turn += 1
+            start = places[video_id]
+            values = videos[video_id][start : start + size]
+            if values:
+                yield block_of(video_id, 1, values, start)
+                places[video_id] += len(values)
+            else:
+                del places[video_id]
+                yield outcome_of(video_id, 1)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    sizes=st.lists(st.integers(1, 17), min_size=1, max_size=3),
+    batch_size=st.integers(1, 16),
+    memory_images=st.one_of(st.none(), st.integers(1, 16)),
+)
+def test_each_video_gets_its_own_rows_in_order(
+    lengths: list[int], sizes: list[int], batch_size: int, memory_images: int | None
+) -> None:
+    generator = np.random.default_rng(sum(lengths))
+    videos = {f"v{n}": generator.integers(0, 256, length).tolist() for n, length in enumerate(lengths)}
+    assembler = BatchAssembler(SumEncoder(memory_images=memory_images), batch_size, StageSeconds())
+    found = {}
+    for item in interleaved(videos, sizes):
+        assembler.add(item) if isinstance(item, FrameBlock) else assembler.finish(item)
+        found.update({outcome.video_id: assembly for outcome, assembly in assembler.whole()})
+    assembler.flush()
+    found.update({outcome.video_id: assembly for outcome, assembly in assembler.whole()})
+    assert found.keys() == videos.keys()
+    for video_id, values in videos.items():
+        rows = np.concatenate(found[video_id].parts)
+        assert rows.tolist() == [[value, value] for value in values]
+        assert np.concatenate(found[video_id].frame_index).tolist() == list(range(len(values)))
+
+
+def test_every_batch_has_one_shape_the_last_included() -> None:
+    encoder = SumEncoder()
+    assembler = BatchAssembler(encoder, 8, StageSeconds())
+    for item in interleaved({"a": list(range(11)), "b": list(range(6))}, [5]):
+        assembler.add(item) if isinstance(item, FrameBlock) else assembler.finish(item)
+    assembler.flush()
+    assert encoder.shapes == [(8, 3, 4, 6)] * 3
+
+
+def test_rows_of_an_abandoned_attempt_are_dropped() -> None:
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds())
+    assembler.add(block_of("a", 1, [9, 9, 9, 9, 9, 9], 0))
+    assembler.add(block_of("a", 2, [1, 2], 0))
+    assembler.finish(outcome_of("a", 2))
+    assembler.flush()
+    [(outcome, assembly)] = list(assembler.whole())
+    assert outcome.attempt == 2
+    assert np.concatenate(assembly.parts)[:, 0].tolist() == [1, 2]
+
+
+def test_when_memory_runs_out_the_batch_is_halved_until_it_fits() -> None:
+    encoder = SumEncoder(memory_images=3)
+    assembler = BatchAssembler(encoder, 16, StageSeconds())
+    assembler.add(block_of("a", 1, list(range(16)), 0))
+    assembler.flush()
+    assert assembler.batch_size == 2
+    assert {shape[0] for shape in encoder.shapes} == {2}
+
+
+def test_memory_for_not_even_one_frame_is_an_error() -> None:
+    assembler = BatchAssembler(SumEncoder(memory_images=0), 4, StageSeconds())
+    with pytest.raises(torch.OutOfMemoryError):
+        assembler.add(block_of("a", 1, [1, 2, 3, 4], 0))
+
+
+def test_a_failed_video_without_frames_is_settled_at_once() -> None:
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds())
+    assembler.finish(outcome_of("a", 1, "failed"))
+    assert [outcome.video_id for outcome, _ in assembler.whole()] == ["a"]
+    assert list(assembler.whole()) == []

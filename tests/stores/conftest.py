@@ -1,0 +1,100 @@
+"""Stores and videos of known content."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vlp.stores.features import ExtractedVideo, FeatureStore
+
+MEANING = {
+    "weights": "0" * 64,
+    "preprocess": {"size": 224, "mean": [0.5, 0.25]},
+    "timeline": "fps:30",
+    "views": 1,
+}
+
+
+def _video(
+    video_id: str, num_rows: int = 5, *, shape: tuple[int, int] = (2, 8), **changes: Any
+) -> ExtractedVideo:
+    seed = int.from_bytes(hashlib.sha256(repr((video_id, num_rows, shape)).encode()).digest()[:8])
+    random = np.random.default_rng(seed)
+    fields: dict[str, Any] = {
+        "video_id": video_id,
+        "features": random.standard_normal((num_rows, *shape)).astype(np.float16),
+        "pts_seconds": np.arange(num_rows) / 30 + random.random(),
+        "frame_index": np.cumsum(random.integers(1, 4, num_rows)).astype(np.int32),
+        "num_expected": 2 * num_rows,
+        "num_decoded": 2 * num_rows,
+        "native_fps": 29.97,
+        "duration_seconds": num_rows / 15,
+        "status": "ok",
+        "reason": None,
+        "decoder": "pyav",
+        "source_sha256": hashlib.sha256(repr(video_id).encode()).hexdigest(),
+        "attempts": 1,
+    }
+    return ExtractedVideo(**{**fields, **changes})
+
+
+def _store(path: Path, **changes: Any) -> FeatureStore:
+    fields: dict[str, Any] = {
+        "meaning": MEANING,
+        "dataset": "toy",
+        "model": "ViT-B-16",
+        "pretrained": "openai",
+        "num_views": 2,
+        "embed_dim": 8,
+        "batch_size": 32,
+        "precision": "fp32",
+        "tool_versions": {"numpy": np.__version__},
+    }
+    return FeatureStore.open_or_create(path, **{**fields, **changes})
+
+
+def _write(store: FeatureStore, *videos: ExtractedVideo, **settings: Any) -> None:
+    with store.writer(**{"device": "cpu", "precision": "fp32", **settings}) as writer:
+        for video in videos:
+            writer.add(video)
+
+
+def _assert_same(store: FeatureStore, video: ExtractedVideo) -> None:
+    read = store.read(video.video_id)
+    for name in ("features", "pts_seconds", "frame_index"):
+        expected, found = getattr(video, name), getattr(read, name)
+        assert found.dtype == expected.dtype
+        assert found.shape == expected.shape
+        assert found.tobytes() == expected.tobytes()
+        assert not found.flags.writeable
+    names = ("video_id", "num_expected", "num_decoded", "native_fps", "duration_seconds", "status", "reason")
+    for name in (*names, "decoder", "source_sha256", "attempts"):
+        assert getattr(read.entry, name) == getattr(video, name)
+    assert read.entry.num_rows == len(video.features)
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[..., ExtractedVideo]:
+    """Make a video whose content follows from its id: ``make_video(video_id, num_rows=5, shape=(V, D))``."""
+    return _video
+
+
+@pytest.fixture(scope="session")
+def make_store() -> Callable[..., FeatureStore]:
+    """Open or create a store of V = 2, D = 8 at a path."""
+    return _store
+
+
+@pytest.fixture(scope="session")
+def write() -> Callable[..., None]:
+    """Write videos to a store with a writer of their own."""
+    return _write
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[[FeatureStore, ExtractedVideo], None]:
+    """Compare what a store reads with the video that was written, bit by bit."""
+    return _assert_same
