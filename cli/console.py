@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # What is no terminal, a file or a pipe, has no width that a table should be folded to.
 _WIDTH_OF_A_FILE = 200
@@ -30,12 +31,13 @@ def print_table(
 ) -> None:
     """Print a table, on stdout by default; columns whose cells are all numbers are set flush right."""
     cells = [[str(cell) for cell in row] for row in rows]
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    heading = Text(title, style="bold") if title else None
+    table = Table(title=heading, title_justify="left", box=None, pad_edge=False)
     for position, column in enumerate(columns):
         numeric = bool(cells) and all(_is_number(row[position]) for row in cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in cells:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # text, not markup: "shake [hands]" is a class
     console.print(table)
 
 

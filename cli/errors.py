@@ -86,5 +86,7 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     ),
     "UnknownDataset": (lambda _: "vlp datasets ls", ERROR),
     "RootMissing": (lambda error: f"vlp datasets show {error.dataset}", ERROR),
+    "DuplicateVideos": (lambda _: "the same command with --allow-duplicates, to score it all the same", ERROR),
+    "NoFeatures": (lambda error: f"vlp extract --dataset {error.dataset}", NO_STORE),
     "DiskTooSmall": (lambda _: "the same command with --cache on a larger disk, or a lower --fps", ERROR),
 }

@@ -26,7 +26,7 @@ class ImageEncoder(Protocol):
         ...
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """Turn (B, 3, S, S) uint8 into (B, D) float16."""
+        """Turn (B, 3, S, S) uint8 into (B, D) float16, maybe still being computed."""
         ...
 
 
@@ -70,9 +70,10 @@ class BatchAssembler:
     def add(self, block: FrameBlock) -> None:
         """Take a block of frames; its memory may be reused when this returns."""
         began = time.perf_counter()
-        images = self._encoder.prepare(torch.from_numpy(block.frames))
-        if images.data_ptr() == block.frames.ctypes.data:  # nothing to resize: the slot is about to be reused
-            images = images.clone()
+        frames = torch.from_numpy(block.frames)
+        images = self._encoder.prepare(frames)
+        if images.untyped_storage().data_ptr() == frames.untyped_storage().data_ptr():
+            images = images.clone()  # nothing was resized: it is still a view of memory that will be reused
         self._seconds.preparing += time.perf_counter() - began
         assembly = self._assembly(block.video_id, block.attempt)
         assembly.pts_seconds.append(block.pts_seconds.copy())
@@ -120,21 +121,21 @@ class BatchAssembler:
         self._collect(_BATCHES_IN_FLIGHT - 1)
         self._seconds.encoding += time.perf_counter() - began
 
-    def _encode_images(self, images: Tensor) -> Tensor:
-        """Encode; where memory runs out, go on with half the batch, which `batch_size` then tells."""
-        try:
-            return self._encoder.encode_images(images)
-        except torch.OutOfMemoryError:
-            if self.batch_size == 1:
-                raise
-        torch.cuda.empty_cache()
-        self.batch_size //= 2
-        return torch.cat([self._encode_padded(part) for part in images.split(self.batch_size)])
-
     def _encode_padded(self, images: Tensor) -> Tensor:
-        missing = self.batch_size - len(images)
-        padding = images.new_zeros((missing, *images.shape[1:]))
-        return self._encode_images(torch.cat([images, padding]))[: len(images)]
+        """Encode in padded batches; where memory runs out, go on with half the batch, which `batch_size` tells."""
+        parts = []
+        while len(images):
+            batch = images[: self.batch_size]
+            padding = images.new_zeros((self.batch_size - len(batch), *images.shape[1:]))
+            try:
+                parts.append(self._encoder.encode_images(torch.cat([batch, padding]))[: len(batch)])
+                images = images[len(batch) :]
+            except torch.OutOfMemoryError:
+                if self.batch_size == 1:
+                    raise
+                torch.cuda.empty_cache()
+                self.batch_size //= 2
+        return torch.cat(parts)
 
     def _collect(self, keep: int) -> None:
         """Bring finished batches to the host, all but the ``keep`` newest."""

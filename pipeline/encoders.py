@@ -62,11 +62,11 @@ class FrozenEncoder:
             images: (B, 3, S, S) uint8, from `prepare`; the caller keeps B the same for all batches.
 
         Returns:
-            (B, D) raw projected embeddings, float16 on the CPU; not normalised.
+            (B, D) raw projected embeddings, float16, on the encoder's device; not normalised.
         """
         batch = normalise(images, self.description.preprocess, PRECISIONS[self.precision])
         encoded: Tensor = self.clip.visual(batch)
-        return encoded.to(torch.float16).cpu()
+        return encoded.to(torch.float16)
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str]) -> Tensor:

@@ -38,7 +38,7 @@ def safe_name(name: str) -> str:
 
     Example:
         >>> safe_name("hf-hub:laion/CLIP-ViT-B-32"), safe_name("../..")
-        ('hf-hub-laion-CLIP-ViT-B-32', '-..')
+        ('hf-hub-laion-CLIP-ViT-B-32', '--..')
     """
     safe = _UNSAFE.sub("-", name)
     if safe.startswith("."):

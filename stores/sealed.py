@@ -18,9 +18,9 @@ Fields = Mapping[str, Any]
 TEXT_LIMIT = 4096
 
 
-def crc32c(data: Any) -> int:
-    """CRC-32C of bytes or of a contiguous array."""
-    return int(google_crc32c.value(data))
+def crc32c(data: Any, before: int = 0) -> int:
+    """CRC-32C of bytes or of a contiguous array; ``before`` is that of what comes before it."""
+    return int(google_crc32c.extend(before, data))
 
 
 def checksum(body: Mapping[str, JSON]) -> str:

@@ -6,6 +6,7 @@ Rotation follows `configure_input_video_filter` of FFmpeg's fftools/ffmpeg_filte
 """
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -14,6 +15,7 @@ from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
 _Filter = tuple[str, str | None]
+_ANY_TIME_BASE = Fraction(1, 1000)  # none of these filters looks at the time
 
 
 class RgbConverter:
@@ -68,11 +70,8 @@ def upright_filters(matrix: tuple[int, ...] | None) -> list[_Filter]:
 def _build(frame: Any, filters: list[_Filter]) -> Any:
     graph = av.filter.Graph()
     graph.threads = 1
-    nodes = [
-        graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-        )
-    ]
+    size = {"width": frame.width, "height": frame.height}
+    nodes = [graph.add_buffer(**size, format=frame.format, time_base=_ANY_TIME_BASE)]
     nodes += [graph.add(name, arguments) for name, arguments in [*filters, ("format", "rgb24")]]
     graph.link_nodes(*nodes, graph.add("buffersink")).configure()
     return graph

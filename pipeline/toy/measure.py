@@ -64,12 +64,13 @@ def embed_set(
 ) -> dict[str, Tensor]:
     """Embed every video of a rendered set: path to (num_frames, D), unit norm."""
     paths = list(read_column(root / "manifest.csv", "label"))
-    images = [
-        image for path in paths for image in read_frames(preprocess, root / path, num_frames=num_frames)
-    ]
+    images = torch.stack(
+        [image for path in paths for image in read_frames(preprocess, root / path, num_frames=num_frames)]
+    )
     with torch.inference_mode():
-        features = torch.cat([clip_model.encode_image(some) for some in torch.stack(images).split(256)])
-    return dict(zip(paths, F.normalize(features, dim=1).split(num_frames), strict=True))
+        features = [clip_model.encode_image(images[row : row + 256]) for row in range(0, len(images), 256)]
+    of_videos = F.normalize(torch.cat(features), dim=1).reshape(len(paths), num_frames, -1)
+    return dict(zip(paths, of_videos, strict=True))
 
 
 def hit_rates(

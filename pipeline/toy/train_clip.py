@@ -1,6 +1,6 @@
 """Train the toy CLIP on captioned stills; a killed run goes on where its last checkpoint stands.
 
-    python -m vlp.pipeline.toy.train_clip --out DIR --steps 7000
+    python -m vlp.pipeline.toy.train_clip --out DIR --steps 4600
 
 DIR receives `checkpoint.safetensors` (weights, optimiser, step), `log.jsonl`, and
 at the end the open_clip model: `open_clip_config.json` and `open_clip_model.safetensors` in fp16.
@@ -52,7 +52,7 @@ class Settings:
         seed: of the weights and of every batch.
     """
 
-    steps: int = 7000
+    steps: int = 4600
     batch_size: int = 128
     peak_lr: float = 1.5e-3
     warmup_steps: int = 100

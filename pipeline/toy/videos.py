@@ -1,4 +1,4 @@
-"""Renders the toy set: labelled MP4 and AVI files, the same bytes for the same seed.
+"""Renders the toy set: labelled MP4 and AVI files, the same bytes for the same seed, machine and libraries.
 
 Layout under the root:
     videos/<action>/<id>.mp4|avi   H.264 with B-frames, or MPEG-4 part 2, of several sizes and frame rates

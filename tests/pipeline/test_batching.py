@@ -136,6 +136,24 @@ def test_memory_for_not_even_one_frame_is_an_error() -> None:
         assembler.add(block_of("a", 1, [1, 2, 3, 4], 0))
 
 
+@pytest.mark.parametrize("crop", [slice(0, 6), slice(1, 5)])
+def test_frames_may_be_overwritten_once_they_are_taken(crop: slice) -> None:
+    """A slot is used again for other frames; a crop that resized nothing must not go on looking into it."""
+
+    class CroppingEncoder(SumEncoder):
+        def prepare(self, frames: torch.Tensor) -> torch.Tensor:
+            return super().prepare(frames)[..., crop]
+
+    assembler = BatchAssembler(CroppingEncoder(), 8, StageSeconds())
+    block = block_of("a", 1, [1, 2, 3], 0)
+    assembler.add(block)
+    block.frames.fill(99)
+    assembler.finish(outcome_of("a", 1))
+    assembler.flush()
+    [(_, assembly)] = list(assembler.whole())
+    assert np.concatenate(assembly.parts)[:, 0].tolist() == [1, 2, 3]
+
+
 def test_a_failed_video_without_frames_is_settled_at_once() -> None:
     assembler = BatchAssembler(SumEncoder(), 4, StageSeconds())
     assembler.finish(outcome_of("a", 1, "failed"))

@@ -34,7 +34,12 @@ VIDEOS = {"a": 1100, "b": 1200, "c": 1001}  # 3301 rows of 1 KiB: 4 chunks of 82
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, make_store, make_video, write) -> Path:  # type: ignore[no-untyped-def]
+def template(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_store: Callable[..., FeatureStore],
+    make_video: MakeVideo,
+    write: Callable[..., None],
+) -> Path:
     path = tmp_path_factory.mktemp("template") / "a.vlp"
     store = make_store(path, embed_dim=256)
     write(store, *(make_video(name, rows, shape=(2, 256)) for name, rows in VIDEOS.items()))

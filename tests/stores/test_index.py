@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vlp.stores import catalog
+from vlp.stores import catalog, index
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
 from vlp.stores.index import NO_INDEX, read_index
 
@@ -146,3 +147,13 @@ def test_a_store_looked_at_after_every_commit_stays_right(
             assert len(store.videos()) == number + 1
     assert store.videos()["v7"] == FeatureStore.open(store.path).videos()["v7"]
     assert "v15" not in store.videos()
+
+
+def test_the_checksum_of_the_index_does_not_depend_on_how_rows_are_chunked() -> None:
+    rows = {"text": ["", "a", "é" * 5, "", "last"], "count": [1, 2, 3, 4, 5]}
+    whole = pa.table(rows)
+    chunked = pa.concat_tables([whole.slice(0, 1), whole.slice(1, 0), whole.slice(1, 3), whole.slice(4)])
+    expected = index._rows_crc32c(whole)
+    assert index._rows_crc32c(chunked) == expected
+    shifted = {"text": ["a", "", "é" * 5, "", "last"], "count": rows["count"]}
+    assert index._rows_crc32c(pa.table(shifted)) != expected

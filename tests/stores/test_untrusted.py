@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vlp.stores import sealed
@@ -18,10 +19,13 @@ Change = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture
-def store(  # type: ignore[no-untyped-def]
-    tmp_path: Path, make_store, make_video: Callable[..., ExtractedVideo], write
+def store(
+    tmp_path: Path,
+    make_store: Callable[..., FeatureStore],
+    make_video: Callable[..., ExtractedVideo],
+    write: Callable[..., None],
 ) -> FeatureStore:
-    found: FeatureStore = make_store(tmp_path / "a.vlp")
+    found = make_store(tmp_path / "a.vlp")
     write(found, make_video("a"), make_video("b"))
     (found.path / "index.parquet").unlink()
     return FeatureStore.open(found.path)
@@ -146,8 +150,6 @@ def test_a_shard_with_chunks_elsewhere_is_refused(
     make_video: Callable[..., ExtractedVideo],
     write: Callable[..., None],
 ) -> None:
-    import numpy as np
-
     store = make_store(tmp_path / "b.vlp", embed_dim=1 << 17)
     write(store, make_video("a", 4, shape=(2, 1 << 17)))
     shard = segment_of(store) / "features/c/0/0/0"

@@ -11,7 +11,14 @@ import av
 import pytest
 
 from vlp.pipeline.toy.actions import ACTIONS
-from vlp.pipeline.toy.videos import FORMATS, ToySet, plan_toy_set, render_toy_set
+from vlp.pipeline.toy.videos import (
+    FORMATS,
+    PlannedVideo,
+    ToySet,
+    plan_toy_set,
+    render_toy_set,
+    write_lists,
+)
 from vlp.pipeline.toy.world import COLOURS, HELD_OUT, SHAPES
 
 
@@ -111,6 +118,19 @@ def test_a_failed_rendering_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="No space left"):
         render_toy_set(tmp_path / "set", videos_per_class=3)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_first_of_two_renderings_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "set"
+
+    def write_after_another(aside: Path, plans: list[PlannedVideo]) -> None:
+        monkeypatch.undo()
+        render_toy_set(root, videos_per_class=3)
+        write_lists(aside, plans)
+
+    monkeypatch.setattr("vlp.pipeline.toy.videos.write_lists", write_after_another)
+    assert render_toy_set(root, videos_per_class=3).manifest.is_file()
+    assert list(tmp_path.iterdir()) == [root]
 
 
 def test_other_contents_are_never_replaced(small_set: ToySet, tmp_path: Path) -> None:
