@@ -53,6 +53,11 @@ def _advice(error: Any) -> tuple[str | None, int]:
     return None, ERROR
 
 
+def _extract_command(error: Any) -> str:
+    model = f" --model {error.model}" if error.model else ""
+    return f"vlp extract --dataset {error.dataset}{model}"
+
+
 _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     "FeaturesMissing": (
         lambda error: f"vlp extract --dataset {error.dataset} --model {error.model}",
@@ -71,6 +76,7 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     ),
     "StoreVersion": (lambda _: "pip install --upgrade vlp, or extract anew with another --cache", ERROR),
     "StoreFull": (lambda _: "the same command once there is space; or with --cache on another disk", ERROR),
+    "StoreUnwritable": (lambda _: "the same command with --cache on a folder that you may write", ERROR),
     "PartLocked": (
         lambda _: "the same command once that process has ended; or give each run its --part i/n",
         ERROR,
@@ -86,7 +92,10 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     ),
     "UnknownDataset": (lambda _: "vlp datasets ls", ERROR),
     "RootMissing": (lambda error: f"vlp datasets show {error.dataset}", ERROR),
-    "DuplicateVideos": (lambda _: "the same command with --allow-duplicates, to score it all the same", ERROR),
+    "DuplicateVideos": (
+        lambda _: "the same command with --allow-duplicates, to score it all the same",
+        ERROR,
+    ),
     "NoFeatures": (lambda error: f"vlp extract --dataset {error.dataset}", NO_STORE),
     "DiskTooSmall": (lambda _: "the same command with --cache on a larger disk, or a lower --fps", ERROR),
 }

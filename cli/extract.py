@@ -324,7 +324,7 @@ def repair_store(
     root: Path | None = None,
     annotations: Path | None = None,
     manifest: Path | None = None,
-    pretrained: str | None = None,
+    weights: Path | None = None,
     cache: Path,
 ) -> int:
     """Extract videos of a store again, in place of their damaged rows; return the exit status.
@@ -335,7 +335,7 @@ def repair_store(
         root: folder of the videos, as for `extract`.
         annotations: folder of the official lists.
         manifest: a list that replaces the official ones.
-        pretrained: the weights file, if the store was made from one.
+        weights: the weights file, if the store was made from one.
         cache: where descriptions of encoders are remembered.
 
     Raises:
@@ -346,7 +346,7 @@ def repair_store(
     from vlp.pipeline.encoder_spec import EncoderSpec
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
-    spec = EncoderSpec(store.model, pretrained or store.pretrained)
+    spec = EncoderSpec(store.model, str(weights.absolute()) if weights else store.pretrained)
     description, encoder = describe_encoder(spec, cache)
     precision = store.meaning.get("precision")
     plan = plan_extraction(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlp.cli.console import err, out, print_json, print_table
-from vlp.cli.options import Cache, Json, cache_folder
+from vlp.cli.options import Annotations, Cache, Json, ManifestFile, Root, cache_folder
 
 if TYPE_CHECKING:
     from vlp.stores.features import FeatureStore
@@ -99,22 +99,35 @@ def repair(
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
+    root: Root = None,
+    annotations: Annotations = None,
+    manifest: ManifestFile = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The weights file, if the store was made from a file.")
+    ] = None,
     cache: Cache = None,
     json_output: Json = False,
 ) -> None:
     """Extract exactly the damaged videos again, remove what they replace, and check the store once more.
 
-    Example: vlp store repair --dataset ucf101
+    Example: vlp store repair --dataset ucf101 --root /data/UCF-101
     """
+    from vlp.cli.extract import repair_store
     from vlp.stores.features import FeatureStore
     from vlp.stores.maintenance import compact
 
     store = _open(path, dataset, model, pretrained, cache)
     found = _verify(store)
     if found.video_ids:
-        from vlp.cli.extract import repair_store
-
-        repair_store(store.path, found.video_ids)
+        repair_store(
+            store,
+            found.video_ids,
+            root=root,
+            annotations=annotations,
+            manifest=manifest,
+            weights=weights,
+            cache=cache_folder(cache),
+        )
     if found.damages:
         compact(FeatureStore.open(store.path))
     left = _verify(FeatureStore.open(store.path))

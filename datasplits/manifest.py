@@ -78,6 +78,7 @@ class Manifest:
         notes: what was counted and differs from the published numbers, one line each.
 
     Raises:
+        DatasetError: if a path is not valid Unicode.
         VideoCollision: if two videos share an id.
         SplitLeak: if a video has two roles in one split.
     """
@@ -95,6 +96,8 @@ class Manifest:
             if video.video_id in seen:
                 raise VideoCollision(video.video_id, seen[video.video_id], video.path)
             seen[video.video_id] = video.path
+            if not video.path.isascii():
+                _check_unicode(video.path)
             if len(video.splits) > 1:
                 for split, count in Counter(split for split, _ in video.splits).items():
                     if count > 1:
@@ -127,6 +130,14 @@ class Manifest:
         if not path.resolve().is_relative_to(self.root.resolve()):
             raise OutsideRoot(video.path, self.root)
         return path
+
+
+def _check_unicode(path: str) -> None:
+    """Refuse names that are no Unicode: neither a store nor a result could name the video."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(f"the name of {path!r} is not valid UTF-8. Rename the file.") from None
 
 
 def video_id_of(path: str) -> str:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import cast
 
 from vlp.pipeline.decoding.errors import ChildrenBroken
+from vlp.pipeline.decoding.jobs import Event, Job
 from vlp.pipeline.decoding.results import (
     DecodeOutcome,
     DecodeRequest,
@@ -23,7 +24,6 @@ from vlp.pipeline.decoding.results import (
     ProbeOutcome,
     VideoInfo,
 )
-from vlp.pipeline.decoding.jobs import Event, Job
 from vlp.pipeline.decoding.seat import CHILD_COMMAND, ChildLost, Seat
 from vlp.pipeline.decoding.timeline import Timeline
 from vlp.pipeline.decoding.wire import GarbledMessage

@@ -23,6 +23,8 @@ CHILD_COMMAND = (
     "vlp.pipeline.decoding.child",
 )  # -P: not what lies in this folder
 
+_START_SECONDS = 120.0  # libraries may come from a slow disk
+
 
 class ChildLost(Exception):
     """The child cannot go on: it died, overran a limit or talks nonsense."""
@@ -101,7 +103,10 @@ class Seat:
     def close(self) -> None:
         """Kill the child and close the slots; blocks that are still in use stay valid."""
         self.stop()
-        for slot in self._slots:
+        with self._lock:
+            slots, self._slots = self._slots, []
+            self._lent.clear()
+        for slot in slots:
             slot.close()
         os.close(self._stderr)
 
@@ -215,16 +220,15 @@ class Seat:
         rss_bytes = self._rss_bytes()
         if rss_bytes > self._limits.rss_bytes:
             raise ChildLost("memory", f"{rss_bytes >> 20} MiB, {self._limits.rss_bytes >> 20} allowed")
-        is_idle = self.is_ready and not self.jobs
-        if is_idle or not any(slot.is_free for slot in self._slots):
+        if not self.jobs or not any(slot.is_free for slot in self._slots):
             return  # it waits: for a job, or for the consumer
         silent_seconds = time.monotonic() - self._last_progress
-        if silent_seconds > self._limits.no_progress_seconds:
-            raise ChildLost("stalled", f"no progress for {self._limits.no_progress_seconds:g} s")
-        if self.jobs:
-            total_seconds = self.jobs[0].total_seconds(self._limits)
-            if self._worked_seconds + silent_seconds > total_seconds:
-                raise ChildLost("deadline", f"not done after {total_seconds:g} s of work")
+        allowed_seconds = self._limits.no_progress_seconds if self.is_ready else _START_SECONDS
+        if silent_seconds > allowed_seconds:
+            raise ChildLost("stalled", f"no progress for {allowed_seconds:g} s")
+        total_seconds = self.jobs[0].total_seconds(self._limits)
+        if self.is_ready and self._worked_seconds + silent_seconds > total_seconds:
+            raise ChildLost("deadline", f"not done after {total_seconds:g} s of work")
 
     def _rss_bytes(self) -> int:
         shared_bytes = sum(slot.num_bytes for slot in self._slots)

@@ -1,7 +1,6 @@
 """`vlp store`: what it prints, and its exit statuses."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from vlp.cli import extract
 from vlp.cli.store import app
 from vlp.stores.errors import FeaturesMissing, StoreAmbiguous, StoreMissing
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore, store_path
@@ -125,27 +123,6 @@ def test_verify_tells_whole_from_damaged_by_its_exit_status(store: FeatureStore)
     assert printed.exit_code == 1
     assert "features do not match their checksum (b)" in printed.stdout
     assert f"vlp store repair {store.path}" in printed.stderr
-
-
-def test_repair_extracts_what_is_damaged_and_nothing_else(
-    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Sequence[str]] = []
-
-    def repair_store(path: Path, video_ids: Sequence[str]) -> None:
-        asked.append(tuple(video_ids))
-        opened = FeatureStore.open(path)
-        with opened.writer(device="cpu", precision="fp32", superseding=frozenset(video_ids)) as writer:
-            writer.add(make_video("a", 10))
-
-    monkeypatch.setattr(extract, "repair_store", repair_store, raising=False)
-    assert run_json("repair", store.path)["found"]["ok"]
-    assert asked == []
-    damage(store, 3)
-    report = run_json("repair", store.path)
-    assert asked == [("a",)]
-    assert (report["found"]["video_ids"], report["left"]["ok"], report["missing"]) == (["a"], True, [])
-    assert run("verify", store.path).exit_code == 0
 
 
 def test_compact_says_first_and_removes_then(store: FeatureStore) -> None:

@@ -1,5 +1,6 @@
 """Datasets as users really download them: each trap in a fixture, and the official lists where present."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from vlp.datasplits import DATASETS, data_root, dataset_module, load_dataset
 from vlp.datasplits.counts import counts_of
 from vlp.datasplits.errors import (
     AnnotationsMissing,
+    DatasetError,
     ManifestUnreadable,
     NoVideos,
     OutsideRoot,
@@ -283,3 +285,10 @@ def test_a_real_folder_of_classes(root: Path) -> None:
     manifest = load_dataset("folder", root=root)
     assert len(manifest.videos) == 90
     assert len(manifest.classes) == 10
+
+
+def test_a_file_name_that_is_no_unicode_is_named(tmp_path: Path) -> None:
+    (tmp_path / "walk").mkdir()
+    Path(os.fsdecode(bytes(tmp_path / "walk") + b"/caf\xe9.mp4")).touch()
+    with pytest.raises(DatasetError, match=r"caf\\udce9\.mp4.* is not valid UTF-8"):
+        load_dataset("folder", root=tmp_path)

@@ -35,7 +35,7 @@ def number_on(frame: NDArray[np.uint8]) -> int:
     upper = [bool(brightness[height // 4, x] > 360) for x in middles]
     lower = [bool(brightness[3 * height // 4, x] > 360) for x in middles]
     assert upper == [not bit for bit in lower], "the halves do not mirror each other"
-    assert upper[0] and not upper[9], "not upright"
+    assert (upper[0], upper[9]) == (True, False), "not upright"
     return sum(bit << (7 - place) for place, bit in enumerate(upper[1:9]))
 
 

@@ -1,9 +1,10 @@
-"""A decode child in which a decoder goes wrong for real: `python faulty_child.py FAULT [MARK] SETTINGS`.
+"""A decode child in which a decoder goes wrong for real: `python faulty_child.py SETTINGS`.
 
-The fault strikes in the 20th frame of every video whose file name begins with "bad"; with a MARK (the path of a file
-that does not exist yet) only once, so that a second try succeeds. The suffix "-decord" confines it to decord.
+The video's name says how, at its 20th frame: "bad-spin.mp4" spins with either decoder, "decord-spin.mp4" with decord
+only, "once-spin.mp4" the first time only.
 """
 
+import contextlib
 import ctypes
 import itertools
 import mmap
@@ -56,8 +57,9 @@ def babble() -> None:
 
 
 def overfill() -> None:
-    message = '{"type":"block","worked_seconds":0,"attempt":1,"slot":0,"count":1000000,"height":65536,"width":65536}\n'
-    os.write(_answers(), message.encode())
+    link = _links[0]
+    attempt = _attempts[0]
+    link.say("block", attempt=attempt, slot=link.free_slot(), count=1_000_000, height=65536, width=65536)
     time.sleep(3600)
 
 
@@ -68,59 +70,59 @@ def flood() -> None:
 
 def chatter() -> None:
     for _ in range(200):
-        os.write(2, b"decoder says nothing of interest\n" * 1000)
-        os.write(1, b"printed by a library\n" * 1000)
+        for stream in (1, 2):
+            with contextlib.suppress(OSError):  # C code does not look whether it was heard
+                os.write(stream, b"the decoder says nothing of interest\n" * 1000)
 
 
 def _answers() -> int:
-    return next(link for link in _links)._answers
+    return int(_links[0]._answers)
+
+
+def loop() -> None:
+    while True:
+        _links[0].alive()
+        time.sleep(0.01)
 
 
 _links: list[Any] = []
+_attempts: list[int] = []
 FAULTS: dict[str, Callable[[], None]] = {
     "stop": stop, "spin": spin, "crash": crash, "leave": leave, "eat-shared": eat_shared, "eat-private": eat_private,
-    "babble": babble, "overfill": overfill, "flood": flood, "chatter": chatter,
+    "babble": babble, "overfill": overfill, "flood": flood, "chatter": chatter, "loop": loop,
 }  # fmt: skip
 
 
-def strike(fault: str, mark: Path | None) -> None:
-    if mark is not None:
-        if mark.exists():
-            return
-        mark.touch()
-    FAULTS[fault]()
+def strike(path: Path, decoder: str) -> None:
+    kind, _, fault = path.stem.partition("-")
+    mark = path.with_suffix(".struck")
+    if kind == "bad" or (kind == "decord" and decoder == "decord") or (kind == "once" and not mark.exists()):
+        if kind == "once":
+            mark.touch()
+        FAULTS[fault]()
 
 
-def struck(frames: Callable[..., Iterator[Any]], fault: str, mark: Path | None) -> Callable[..., Iterator[Any]]:
+def struck(frames: Callable[..., Iterator[Any]], decoder: str) -> Callable[..., Iterator[Any]]:
     def source(video: Any) -> Iterator[Any]:
-        name = Path(os.readlink(video.path)).name
         for index, frame in enumerate(frames(video)):
-            if index == 20 and name.startswith("bad"):
-                if fault == "loop":
-                    while True:
-                        video.alive()
-                        time.sleep(0.01)
-                strike(fault, mark)
+            if index == 20:
+                strike(Path(video.path).readlink(), decoder)
             yield frame
 
     return source
 
 
 def main() -> None:
-    fault, *mark, settings = sys.argv[1:]
-    where = Path(mark[0]) if mark else None
-    name = fault.removesuffix("-decord")
-    decode.decord_frames = struck(decode.decord_frames, name, where)
-    if name == fault:
-        decode.pyav_frames = struck(decode.pyav_frames, name, where)
-    begin = child.Link.begin
+    decode.decord_frames = struck(decode.decord_frames, "decord")
+    decode.pyav_frames = struck(decode.pyav_frames, "pyav")
+    decode_job = child.decode
 
-    def begin_and_remember(link: child.Link) -> None:
-        _links[:] = [link]
-        begin(link)
+    def remember(link: child.Link, job: Any, timeline: Any) -> None:
+        _links[:], _attempts[:] = [link], [job["attempt"]]
+        decode_job(link, job, timeline)
 
-    child.Link.begin = begin_and_remember  # type: ignore[method-assign]
-    child.main(settings)
+    child.decode = remember
+    child.main(sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,17 @@ def encode(
 
 def encode_static(name: str, *arguments: str) -> None:
     """Write the same picture 20 times: frames that may repeat, as a decoder that lost count repeats them."""
-    command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "color=gray:s=96x64:r=25:d=0.8", *arguments]
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=gray:s=96x64:r=25:d=0.8",
+        *arguments,
+    ]
     subprocess.run([*command, "-fflags", "+bitexact", str(DATA / name)], check=True)
 
 

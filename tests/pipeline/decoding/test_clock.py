@@ -1,6 +1,7 @@
 """Exact frame times from timestamps that containers round, leave out or get wrong."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_times_always_increase_whatever_the_file_says(pts: list[int | None], usa
     times = FrameTimes(clock)
     found = [times.next(ticks, ticks) for ticks in pts]
     assert found[0] >= 0
-    assert all(a < b for a, b in zip(found, found[1:], strict=False))
+    assert all(a < b for a, b in pairwise(found))
 
 
 def test_a_missing_or_repeated_time_is_one_period_after_the_last() -> None:

@@ -38,7 +38,9 @@ def test_every_frame_that_a_file_shows_is_delivered_in_order_and_once(
     name: str, decode: Decode, read_number: Callable[..., int]
 ) -> None:
     video = decode(DATA / name)
-    turns = {"rotated_90.mp4": 3, "rotated_180.mp4": 2, "rotated_270.mp4": 1}.get(name, 0)  # back, anticlockwise
+    turns = {"rotated_90.mp4": 3, "rotated_180.mp4": 2, "rotated_270.mp4": 1}.get(
+        name, 0
+    )  # back, anticlockwise
     numbers = [read_number(np.rot90(frame, turns)) for frame in video.frames]
     assert numbers == NUMBERS[name]
     assert video.frame_index == list(range(len(numbers)))
@@ -93,11 +95,23 @@ def test_a_repeated_last_frame_is_not_taken_from_decord(decode: Decode) -> None:
 
 @pytest.mark.parametrize(
     ("name", "fps"),
-    [("h264_30fps.mkv", "30"), ("vp9_odd.webm", "30"), ("wmv2.wmv", "30"), ("flv1.flv", "30"), ("h264_ntsc.mkv", "30000/1001"),
-     ("h264_60fps.mp4", "60"), ("av1.mkv", "24"), ("mpeg2_bframes.mpg", "24"), ("h264_bframes.ts", "25"),
-     ("asp_bframes.avi", "25"), ("edit_list.mp4", "25")],
-)  # fmt: skip
-def test_at_the_videos_own_rate_no_frame_is_lost_to_rounded_timestamps(name: str, fps: str, decode: Decode) -> None:
+    [
+        ("h264_30fps.mkv", "30"),
+        ("vp9_odd.webm", "30"),
+        ("wmv2.wmv", "30"),
+        ("flv1.flv", "30"),
+        ("h264_ntsc.mkv", "30000/1001"),
+        ("h264_60fps.mp4", "60"),
+        ("av1.mkv", "24"),
+        ("mpeg2_bframes.mpg", "24"),
+        ("h264_bframes.ts", "25"),
+        ("asp_bframes.avi", "25"),
+        ("edit_list.mp4", "25"),
+    ],
+)
+def test_at_the_videos_own_rate_no_frame_is_lost_to_rounded_timestamps(
+    name: str, fps: str, decode: Decode
+) -> None:
     video = decode(DATA / name, f"fps:{fps}")
     assert video.numbers == NUMBERS[name]
     assert video.pts_seconds == [float(index / Fraction(fps)) for index in range(len(video.numbers))]
@@ -115,7 +129,9 @@ def test_a_higher_rate_keeps_each_frame_once(decode: Decode) -> None:
     assert decode(DATA / "h264_bframes.mp4", "fps:120").numbers == list(range(40))
 
 
-def test_variable_rate_frames_are_chosen_by_their_own_times(render: Callable[..., Path], decode: Decode) -> None:
+def test_variable_rate_frames_are_chosen_by_their_own_times(
+    render: Callable[..., Path], decode: Decode
+) -> None:
     pts = [0, 7, 9, 30, 31, 33, 61, 90, 91, 140]  # in 1/90 s; the last is shown until 146/90, so at 16/10 too
     path = render("vfr.mp4", num_frames=10, pts=pts, time_base=Fraction(1, 90), fps=Fraction(15))
     video = decode(path, "fps:10")
@@ -140,9 +156,16 @@ def test_uniform_frames_are_computed_from_the_frames_that_are_there(decode: Deco
 
 @pytest.mark.parametrize(
     ("codec", "name", "options"),
-    [("libx264", "a.mp4", {"bf": "2"}), ("libx264", "a.mkv", {"bf": "3"}), ("libx265", "b.mp4", {"x265-params": "log-level=none"}),
-     ("libvpx-vp9", "a.webm", {}), ("mpeg4", "a.avi", {"bf": "2"}), ("wmv2", "a.wmv", {}), ("libx264", "a.ts", {"bf": "2"})],
-)  # fmt: skip
+    [
+        ("libx264", "a.mp4", {"bf": "2"}),
+        ("libx264", "a.mkv", {"bf": "3"}),
+        ("libx265", "b.mp4", {"x265-params": "log-level=none"}),
+        ("libvpx-vp9", "a.webm", {}),
+        ("mpeg4", "a.avi", {"bf": "2"}),
+        ("wmv2", "a.wmv", {}),
+        ("libx264", "a.ts", {"bf": "2"}),
+    ],
+)
 def test_long_videos_rendered_here_come_out_whole(
     codec: str, name: str, options: dict[str, str], render: Callable[..., Path], decode: Decode
 ) -> None:

@@ -1,6 +1,7 @@
 """The rule that says which source frames are kept, from its definition."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from vlp.pipeline.decoding.errors import BadTimeline
 from vlp.pipeline.decoding.timeline import Timeline, uniform_middles
 
 RATES = st.fractions(min_value=Fraction(1, 50), max_value=200, max_denominator=1001)
-UNITS = st.sampled_from([Fraction(1, 25), Fraction(1001, 30000), Fraction(1, 90000), Fraction(1, 12800), Fraction(1, 1000)])
+UNITS = st.sampled_from(
+    [Fraction(1, 25), Fraction(1001, 30000), Fraction(1, 90000), Fraction(1, 12800), Fraction(1, 1000)]
+)
 GAPS = st.lists(st.integers(1, 9), min_size=1, max_size=60)
 
 
@@ -21,7 +24,7 @@ def kept(timeline: Timeline, unit: Fraction, spans: list[tuple[int, int]]) -> li
 
 def spans_of(gaps: list[int]) -> list[tuple[int, int]]:
     starts = [sum(gaps[:index]) for index in range(len(gaps) + 1)]
-    return list(zip(starts, starts[1:], strict=False))
+    return list(pairwise(starts))
 
 
 @given(rate=RATES, unit=UNITS, gaps=GAPS, scale=st.sampled_from([1, 40, 512, 3003]))
@@ -87,7 +90,20 @@ def test_each_rule_has_one_spelling(text: str, canonical: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "30", "fps:", "fps:0", "fps:-1", "fps:1/0", "fps:1e9", "fps:nan", "frames:0", "frames:1.5", "native:3", "frames:٣"],
+    [
+        "",
+        "30",
+        "fps:",
+        "fps:0",
+        "fps:-1",
+        "fps:1/0",
+        "fps:1e9",
+        "fps:nan",
+        "frames:0",
+        "frames:1.5",
+        "native:3",
+        "frames:٣",
+    ],
 )
 def test_other_texts_are_refused_by_name(text: str) -> None:
     with pytest.raises(BadTimeline) as caught:
