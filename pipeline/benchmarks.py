@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vlp.pipeline.batching import StageSeconds
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import PRECISIONS, FrozenEncoder, load_encoder
-from vlp.pipeline.extraction import Settings, run_extraction
+from vlp.pipeline.events import StageSeconds
+from vlp.pipeline.extraction import run_extraction
 from vlp.pipeline.open_clip_port import open_clip
-from vlp.pipeline.planning import ExtractionPlan
+from vlp.pipeline.planning import ExtractionPlan, Settings
 from vlp.pipeline.preprocess import normalise
 from vlp.pipeline.stopping import StopRequest
 
@@ -147,7 +147,7 @@ def _preprocess_cfg(encoder: FrozenEncoder) -> dict[str, object]:
 @torch.inference_mode()
 def _encode_plainly(encoder: FrozenEncoder, images: Sequence[Tensor]) -> np.ndarray:
     dtype = PRECISIONS[encoder.precision]
-    chunks = torch.stack(list(images)).split(32)
+    chunks = torch.split(torch.stack(list(images)), 32)
     parts = [encoder.clip.visual(chunk.to(encoder.device, dtype)).float().cpu() for chunk in chunks]
     return torch.cat(parts).numpy()
 

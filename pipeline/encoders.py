@@ -8,6 +8,7 @@ other kernels and changes the last bits of the features.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class FrozenEncoder:
 
     spec: EncoderSpec
     description: EncoderDescription
-    clip: nn.Module
+    clip: Any  # an nn.Module; open_clip ships no types
     tokenizer: Callable[[Sequence[str]], Tensor]
     device: torch.device
     precision: str

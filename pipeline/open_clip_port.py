@@ -6,20 +6,19 @@ import fails, the two schemas that torchvision's Python code registers against a
 tried again, once. With matching builds nothing happens.
 """
 
-from types import ModuleType
 from typing import Any
 
 import torch
 
 
 def _declare_missing_operators() -> Any:
-    library = torch.library.Library("torchvision", "DEF")
+    library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return library
 
 
-def _import_open_clip() -> ModuleType:
+def _import_open_clip() -> Any:
     global _declared  # noqa: PLW0603  # torch drops the schemas with the object that declared them
     try:
         import torchvision  # noqa: F401

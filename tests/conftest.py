@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import vlp.pipeline  # noqa: F401  # sets OpenMP's waiting policy before any test imports torch
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
 from vlp.stores.fingerprint import fingerprint
 from vlp.stores.locate import store_path

@@ -97,7 +97,8 @@ class OpenVideo:
             raise self._unreadable(error) from error
         videos = _video_streams(self._container)
         if not videos:
-            raise UnreadableVideo("no-video-stream", f"{self._container.format.name} without a video stream")
+            why = UnreadableVideo("no-video-stream", f"{self._container.format.name} without a video stream")
+            raise self._cut() or why
         best = self._container.streams.best("video")
         self._stream = best if best in videos else videos[0]
         if self._stream.codec_context is None:
@@ -107,10 +108,12 @@ class OpenVideo:
     def _unreadable(self, error: FFmpegError) -> UnreadableVideo:
         if isinstance(error, MemoryError):
             return UnreadableVideo("memory", "out of memory while opening")
+        reason = UnreadableVideo("not-a-video", f"no known video container: {error.strerror}")
+        return self._cut() or reason
+
+    def _cut(self) -> UnreadableVideo | None:
         cut = cut_container(self._file, self.size_bytes)
-        if cut is not None:
-            return UnreadableVideo("truncated", f"{cut} file that ends before its header says")
-        return UnreadableVideo("not-a-video", f"no known video container: {error.strerror}")
+        return UnreadableVideo("truncated", f"{cut} file that ends before its header says") if cut else None
 
     def _demux(self) -> _Packets:
         pts: list[int | None] = []

@@ -27,10 +27,10 @@ class RgbConverter:
 
     def convert(self, frame: Any) -> NDArray[np.uint8]:
         """Give (H, W, 3) RGB of an `av.VideoFrame`: a view of memory that lives as long as the array."""
-        matrix = display_matrix(frame)
-        likeness = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, matrix)
+        likeness = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         if likeness != self._likeness:
-            self._graph, self._likeness = _build(frame, upright_filters(matrix)), likeness
+            # the display matrix belongs to the stream; asking every frame costs as much as converting it
+            self._graph, self._likeness = _build(frame, upright_filters(display_matrix(frame))), likeness
         self._graph.vpush(frame)
         upright = self._graph.vpull()
         plane = upright.planes[0]

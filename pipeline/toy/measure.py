@@ -110,7 +110,7 @@ def measure(clip_model: Any, preprocess: Preprocess, root: Path) -> dict[str, di
         the accuracy of single frames and of the mean feature of 8 frames, as fractions.
     """
     videos = embed_set(clip_model, preprocess, root)
-    objects, kinds = (read_column(root / "objects.csv", column) for column in ("label", "split"))
+    objects, kinds = (read_column(root / "objects.csv", column) for column in ("label", "combination"))
     actions = read_column(root / "manifest.csv", "label")
     by_object = hit_rates(videos, embed_prompts(clip_model, OBJECT_TEMPLATE, OBJECTS), OBJECTS, objects)
     by_action = hit_rates(videos, embed_prompts(clip_model, ACTION_TEMPLATE, ACTIONS), ACTIONS, actions)

@@ -3,7 +3,7 @@
 Layout under the root:
     videos/<action>/<id>.mp4|avi   H.264 with B-frames, or MPEG-4 part 2, of several sizes and frame rates
     manifest.csv                   path,label,split,caption: label is the action, split is train or test
-    objects.csv                    path,label,split: label is the object, split seen or held_out (of the CLIP)
+    objects.csv                    path,label,combination: the object, and whether the CLIP saw such (seen) or not (held_out)
     complete.json                  what was asked for; written last
 """
 
@@ -211,7 +211,7 @@ def write_lists(root: Path, plans: list[PlannedVideo]) -> None:
     )
     write_csv(
         root / "objects.csv",
-        ("path", "label", "split"),
+        ("path", "label", "combination"),
         ((p.path, object_name(p.colour, p.shape), "held_out" if p.held_out else "seen") for p in plans),
     )
 

@@ -192,7 +192,7 @@ def start(arguments: list[object]) -> subprocess.Popen[str]:
 def many(videos: Path, tmp_path: Path) -> Path:
     """Enough copies that a run lasts for seconds after its first segment."""
     root = tmp_path / "many"
-    for number in range(120):
+    for number in range(40):
         for path in videos.rglob("*.*"):
             target = root / path.relative_to(videos).with_stem(f"{path.stem}-{number}")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -220,24 +220,24 @@ def test_a_signal_commits_what_is_whole_and_the_same_command_goes_on(
     arguments = [*extract_arguments, "--root", many]
     process = start(arguments)
     wait_for(lambda: len(children_of(process.pid)) >= 2, process)
-    time.sleep(3)
+    time.sleep(1)
     process.send_signal(number)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == status, printed
     assert "The same command goes on from here." in printed
     partly = contents(the_store(tmp_path))
-    assert len(partly) < 720
+    assert len(partly) < 240
     finished = typed(*arguments, "--json")
     assert (finished.status, finished.json["skipped"]) == (0, len(partly))
     whole = contents(the_store(tmp_path))
-    assert len(whole) == 720
+    assert len(whole) == 240
     assert all(whole[video_id] == rows for video_id, rows in partly.items())
 
 
 def test_a_killed_run_leaves_no_children_and_is_gone_on_with_to_the_same_bits(
     typed: Type, extract_arguments: list[object], many: Path, tmp_path: Path
 ) -> None:
-    arguments = [*extract_arguments, "--root", many, "--limit", 200]
+    arguments = [*extract_arguments, "--root", many, "--limit", 100]
     assert typed(*arguments).status == 0
     expected = contents(the_store(tmp_path))
     shutil.rmtree(tmp_path / "cache" / "folder")

@@ -84,7 +84,7 @@ def test_lists_name_every_video_once_and_agree(small_set: ToySet) -> None:
         colour, shape = thing["label"].split()
         assert colour in COLOURS
         assert shape in SHAPES
-        assert thing["split"] == ("held_out" if (colour, shape) in HELD_OUT else "seen")
+        assert thing["combination"] == ("held_out" if (colour, shape) in HELD_OUT else "seen")
 
 
 def test_the_default_set_has_eight_test_videos_a_class_and_enough_held_out_objects() -> None:
