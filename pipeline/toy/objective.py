@@ -76,7 +76,7 @@ def caption_loss(images: Tensor, texts: Tensor, logit_scale: Tensor, true: Tenso
 def encode_images(clip_model: Any, images: Tensor) -> Tensor:
     """Encode images (B, 3, S, S) as the model does, but the last block for the class token alone.
 
-    The other tokens of the last block reach nothing; leaving them out saves a seventh of a step.
+    The other tokens of the last block reach nothing; leaving them out saves about a seventh of a step.
 
     Returns:
         (B, D) features, not normalised.

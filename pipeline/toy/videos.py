@@ -3,7 +3,7 @@
 Layout under the root:
     videos/<action>/<id>.mp4|avi   H.264 with B-frames, or MPEG-4 part 2, of several sizes and frame rates
     manifest.csv                   path,label,split,caption: label is the action, split is train or test
-    objects.csv                    path,label,combination: the object, and whether the CLIP saw such (seen) or not (held_out)
+    objects.csv                    path,label,combination: the object; seen by the CLIP in training, or held_out
     complete.json                  what was asked for; written last
 """
 
