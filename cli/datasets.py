@@ -9,7 +9,7 @@ from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.options import Annotations, Json, ManifestFile, Root
 
 if TYPE_CHECKING:
-    from vlp.datasplits.manifest import Manifest, Video
+    from vlp.datasplits.presence import Count, Presence
 
 app = typer.Typer(
     name="datasets", help="List datasets, show their layout, check what is on disk.", no_args_is_help=True
@@ -32,10 +32,16 @@ def list_datasets(json_output: Json = False) -> None:
         print_json({"datasets": {name: _facts(module) for name, module in modules.items()}})
         return
     rows = [
-        (name, _count(module, "videos"), _count(module, "classes"), module.SOURCE)
+        (
+            name,
+            _published(module, "videos"),
+            _published(module, "classes"),
+            ", ".join(_split_names(module)) or "-",
+            module.SOURCE,
+        )
         for name, module in modules.items()
     ]
-    print_table(("dataset", "videos", "classes", "where to get it"), rows)
+    print_table(("dataset", "videos", "classes", "splits", "where to get it"), rows)
 
 
 @app.command("show")
@@ -63,7 +69,12 @@ def check(
     annotations: Annotations = None,
     manifest: ManifestFile = None,
     missing_file: Annotated[
-        Path | None, typer.Option(help="Write the ids of all missing videos to this file, one a line.")
+        Path | None,
+        typer.Option(
+            help="Write the ids of all missing videos to this file, one a line.",
+            dir_okay=False,
+            writable=True,
+        ),
     ] = None,
     json_output: Json = False,
 ) -> None:
@@ -74,72 +85,94 @@ def check(
     Exit status: 0 when every listed video is there, 1 otherwise.
     """
     from vlp.datasplits import load_dataset
-    from vlp.datasplits.folder import files_below
-    from vlp.datasplits.manifest import VIDEO_SUFFIXES
+    from vlp.datasplits.presence import find_videos
 
-    listed = load_dataset(name, root=root, annotations=annotations, manifest=manifest)
-    on_disk = {path for path in files_below(listed.root) if path.lower().endswith(VIDEO_SUFFIXES)}
-    missing = [video for video in listed.videos if video.path not in on_disk]
-    unlisted = sorted(on_disk - {video.path for video in listed.videos})
+    if missing_file is not None and not missing_file.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {missing_file.parent}", param_hint="--missing-file")
+    presence = find_videos(load_dataset(name, root=root, annotations=annotations, manifest=manifest))
     if missing_file is not None:
-        missing_file.write_text("".join(f"{video.video_id}\n" for video in missing), encoding="utf-8")
+        missing_file.write_text("".join(f"{video.video_id}\n" for video in presence.missing), "utf-8")
     if json_output:
-        print_json(_check_json(listed, missing, unlisted))
+        print_json(_check_json(presence))
     else:
-        _print_check(listed, missing, unlisted)
-    raise typer.Exit(1 if missing else 0)
+        _print_check(presence, missing_file)
+    raise typer.Exit(1 if presence.missing else 0)
 
 
 def _facts(module: Any) -> dict[str, object]:
-    return {"source": module.SOURCE, "layout": module.LAYOUT, "published": module.PUBLISHED}
+    splits = _split_names(module)
+    return {"source": module.SOURCE, "layout": module.LAYOUT, "splits": splits, "published": module.PUBLISHED}
 
 
-def _count(module: Any, what: str) -> str:
+def _published(module: Any, what: str) -> str:
     return f"{module.PUBLISHED[what]:,}" if what in module.PUBLISHED else "-"
 
 
-def _coverage(listed: "Manifest", missing: "list[Video]") -> list[tuple[str, int, int]]:
-    """Count listed and missing videos, in all and by split and role."""
-    absent = {video.video_id for video in missing}
-    roles = sorted({pair for video in listed.videos for pair in video.splits})
-    rows = [("all", len(listed.videos), len(missing))]
-    for split, role in roles:
-        videos = listed.videos_in(split, role)
-        rows.append((f"{split} {role}", len(videos), sum(video.video_id in absent for video in videos)))
-    return rows
+def _split_names(module: Any) -> list[str]:
+    """Names of the official splits: published counts of them are called "SPLIT ROLE"."""
+    return list(dict.fromkeys(key.split(" ")[0] for key in module.PUBLISHED if " " in key))
 
 
-def _check_json(listed: "Manifest", missing: "list[Video]", unlisted: list[str]) -> dict[str, object]:
-    rows = _coverage(listed, missing)
+def _check_json(presence: "Presence") -> dict[str, object]:
+    listed = presence.manifest
     return {
         "dataset": listed.dataset,
         "root": str(listed.root),
-        "classes": len(listed.classes),
-        "videos": {name: {"listed": count, "missing": gone} for name, count, gone in rows},
-        "missing": [video.video_id for video in missing],
-        "unlisted": unlisted,
+        "num_classes": len(listed.classes),
+        "videos": _counts_json(presence.by_split()),
+        "classes": _counts_json(presence.by_class()),
+        "missing": [video.video_id for video in presence.missing],
+        "unlisted": list(presence.unlisted),
         "notes": list(listed.notes),
     }
 
 
-def _print_check(listed: "Manifest", missing: "list[Video]", unlisted: list[str]) -> None:
+def _counts_json(counts: "list[Count]") -> dict[str, dict[str, int]]:
+    return {count.name: {"listed": count.num_listed, "missing": count.num_missing} for count in counts}
+
+
+def _print_check(presence: "Presence", missing_file: Path | None) -> None:
+    listed = presence.manifest
     out.print(f"{listed.dataset} in {listed.root}: {len(listed.classes):,} classes", markup=False)
-    rows = [
-        (name, f"{count:,}", f"{count - gone:,}", f"{gone:,}")
-        for name, count, gone in _coverage(listed, missing)
-    ]
-    print_table(("videos of", "listed", "found", "missing"), rows)
+    _print_counts("videos of", presence.by_split())
     for note in listed.notes:
         err.print(f"Note: {note}", markup=False)
-    if missing:
+    if presence.missing:
+        _print_missing(presence, missing_file)
+    if presence.unlisted:
         out.print("")
-        print_table(("missing video", "looked for at"), [(v.video_id, v.path) for v in missing[:_MOST_SHOWN]])
-        _print_rest(len(missing), "--missing-file FILE writes all")
-        err.print("`vlp extract` will record each of them as failed, with the reason missing.")
-    if unlisted:
+        print_table(("on disk, in no list",), [(path,) for path in presence.unlisted[:_MOST_SHOWN]])
+        _print_rest(len(presence.unlisted), "--json lists all")
+
+
+def _print_missing(presence: "Presence", missing_file: Path | None) -> None:
+    missing = presence.missing
+    classes = sorted(
+        (count for count in presence.by_class() if count.num_missing), key=lambda count: -count.num_missing
+    )
+    if classes:
         out.print("")
-        print_table(("on disk, in no list",), [(path,) for path in unlisted[:_MOST_SHOWN]])
-        _print_rest(len(unlisted), "--json lists all")
+        _print_counts("class", classes[:_MOST_SHOWN])
+        _print_rest(len(classes), "--json lists all")
+    out.print("")
+    print_table(("missing video", "looked for at"), [(v.video_id, v.path) for v in missing[:_MOST_SHOWN]])
+    _print_rest(
+        len(missing), "--missing-file FILE writes all" if missing_file is None else f"all in {missing_file}"
+    )
+    err.print("`vlp extract` will record each of them as failed, with the reason missing.")
+
+
+def _print_counts(what: str, counts: "list[Count]") -> None:
+    rows = [
+        (
+            count.name,
+            f"{count.num_listed:,}",
+            f"{count.num_listed - count.num_missing:,}",
+            f"{count.num_missing:,}",
+        )
+        for count in counts
+    ]
+    print_table((what, "listed", "found", "missing"), rows)
 
 
 def _print_rest(count: int, how: str) -> None:

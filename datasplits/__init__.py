@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from types import ModuleType
 
-from vlp.datasplits.errors import UnknownDataset
+from vlp.datasplits.errors import ManifestRootMissing, UnknownDataset
 from vlp.datasplits.manifest import Manifest
 
 DATASETS = {
@@ -48,11 +48,15 @@ def load_dataset(
         manifest: a CSV, JSONL or Parquet list that replaces the dataset's own.
 
     Raises:
-        DatasetError: one of `vlp.datasplits.errors`.
+        UnknownDataset: naming the known ones.
+        RootMissing, ManifestRootMissing: if the folder of the videos is not there.
+        DatasetError: another of `vlp.datasplits.errors`, as the dataset's module says.
     """
     if manifest is not None:
         from vlp.datasplits.manifest_file import read_manifest_file
 
+        if root is not None and not root.is_dir():
+            raise ManifestRootMissing(manifest, root)
         default = data_root(name) if data_root(name).is_dir() else manifest.parent
         return read_manifest_file(manifest, dataset=name, root=root or default)
     module = dataset_module(name)

@@ -11,8 +11,9 @@ from vlp.datasplits.errors import UnknownName
 
 CLASS_TEXT_VERSION = 1
 
-# Between a lower-case letter or digit and a capital (EyeMakeup), and before the last capital of a run (TVShow).
-_WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Between a small letter and a capital (EyeMakeup), and before the capital that starts a word after a run of capitals or
+# a digit (TVShow, walk2Run; but 3D stays one word).
+_WORD_BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
 
 
 def _natural(name: str) -> str:

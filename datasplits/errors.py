@@ -29,6 +29,15 @@ class RootMissing(DatasetError):
         self.layout = layout
 
 
+class ManifestRootMissing(DatasetError):
+    """The folder that a manifest's paths should be relative to is not there."""
+
+    def __init__(self, manifest: Path, path: Path) -> None:
+        super().__init__(f"no folder {path}, where the videos that {manifest} lists are looked for.")
+        self.manifest = manifest
+        self.path = path
+
+
 class AnnotationsMissing(DatasetError):
     """Official lists that are needed, and not found."""
 
@@ -45,12 +54,14 @@ class ManifestUnreadable(DatasetError):
 
     Attributes:
         path: the file.
-        problems: one line each, with the row's line number.
+        problems: one line each, with the row's line number; the first of them, where there are many.
+        num_problems: all of them.
     """
 
     def __init__(self, path: Path, problems: Sequence[str], num_problems: int | None = None) -> None:
-        total = num_problems or len(problems)
-        more = f"\n… and {total - len(problems):,} more" if total > len(problems) else ""
+        self.num_problems = num_problems or len(problems)
+        rest = self.num_problems - len(problems)
+        more = f"\n… and {rest:,} more" if rest else ""
         super().__init__(f"{path} cannot be used:\n" + "\n".join(problems) + more)
         self.path = path
         self.problems = tuple(problems)
@@ -97,5 +108,6 @@ class UnknownName(DatasetError):
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no {kind} is called {name!r}. Known: {', '.join(known)}.")
+        self.kind = kind
         self.name = name
         self.known = tuple(known)

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vlp.datasplits.errors import NoVideos, OutsideRoot, RootMissing
-from vlp.datasplits.manifest import VIDEO_SUFFIXES, Manifest, Video, classes_of, video_id_of
+from vlp.datasplits.manifest import (
+    VIDEO_SUFFIXES,
+    Manifest,
+    Video,
+    classes_of,
+    is_inside,
+    real_path,
+    video_id_of,
+)
 
 LAYOUT = "ROOT/<class>/<video>, with any of " + " ".join(VIDEO_SUFFIXES)
 PUBLISHED: dict[str, int] = {}
@@ -41,10 +49,10 @@ def _label(path: str) -> tuple[str, ...]:
 def _notes(paths: list[str], videos: tuple[Video, ...]) -> Iterator[str]:
     others = [path for path in paths if not path.lower().endswith(VIDEO_SUFFIXES)]
     if others:
-        yield f"{len(others):,} files are no videos by their suffix, such as {others[0]}"
+        yield f"files that are no videos by their suffix: {len(others):,}, such as {others[0]}"
     unlabelled = [video.path for video in videos if not video.labels]
     if unlabelled:
-        yield f"{len(unlabelled):,} videos lie directly below the root and have no class, such as {unlabelled[0]}"
+        yield f"videos directly below the root, without a class: {len(unlabelled):,}, such as {unlabelled[0]}"
 
 
 def files_below(root: Path) -> Iterator[str]:
@@ -53,7 +61,7 @@ def files_below(root: Path) -> Iterator[str]:
     Raises:
         OutsideRoot: for a link that leads out of the root.
     """
-    real_root = root.resolve()
+    real_root = real_path(root)
     waiting = [""]
     while waiting:
         folder = waiting.pop()
@@ -62,9 +70,11 @@ def files_below(root: Path) -> Iterator[str]:
                 if entry.name.startswith("."):
                     continue
                 name = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(real_root):
-                    raise OutsideRoot(name, root)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(name)
-                elif not entry.is_dir():
+                elif not entry.is_symlink():
+                    yield name
+                elif not is_inside(root / name, real_root):
+                    raise OutsideRoot(name, root)
+                elif not (root / name).is_dir():
                     yield name

@@ -6,12 +6,14 @@ Traps: each class and split has its own file, whose lines are ``name.avi 0|1|2``
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from vlp.datasplits.counts import count_notes, find_annotations, found_on_disk
+from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable, RootMissing
 from vlp.datasplits.manifest import Manifest, Video, inside, video_id_of
+from vlp.datasplits.official import VideosOnDisk, annotation_places, find_annotations, list_lines
 
 SOURCE = (
     "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database: hmdb51_org.rar and splits"
@@ -41,43 +43,47 @@ def load(root: Path, annotations: Path | None = None) -> Manifest:
         RootMissing: if the root is not there.
         AnnotationsMissing: if the lists are not found: they cannot be made from the files' names.
         ManifestUnreadable: if a list has a line that is not a name and 0, 1 or 2.
+        OutsideRoot: if a listed name, or a link on disk, leads out of the root.
     """
     if not root.is_dir():
         raise RootMissing("hmdb51", root, LAYOUT)
-    lists = find_annotations(root, annotations, "*_test_split1.txt", _FOLDERS)
+    places = annotation_places(root, annotations, _FOLDERS)
+    lists = find_annotations(places, "*_test_split1.txt")
     if lists is None:
-        looked_in = [annotations] if annotations else [root, *(root / name for name in _FOLDERS)]
-        raise AnnotationsMissing("hmdb51", looked_in, "the folder testTrainMulti_7030_splits")
-    videos = _from_lists(root, lists, found_on_disk(root))
-    manifest = Manifest("hmdb51", root, videos, tuple(sorted({video.labels[0] for video in videos})))
-    notes = tuple(count_notes(manifest, PUBLISHED))
-    return Manifest("hmdb51", root, videos, manifest.classes, notes)
-
-
-def _from_lists(root: Path, lists: Path, on_disk: Mapping[str, str]) -> tuple[Video, ...]:
-    splits: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for path in sorted(lists.glob("*_test_split?.txt")):
-        if match := _LIST.fullmatch(path.name):
-            for name, use in _lines(path):
-                found = splits.setdefault((match["label"], name), [])
-                if use in _ROLES:
-                    found.append((f"split{match['split']}", _ROLES[use]))
-    return tuple(
+        raise AnnotationsMissing("hmdb51", places, "the folder testTrainMulti_7030_splits")
+    splits = _splits(lists)
+    classes = tuple(sorted({label for label, _ in splits}))
+    on_disk = VideosOnDisk(root, classes)
+    videos = tuple(
         Video(
             video_id=video_id_of(inside(f"{label}/{name}", root)),
-            path=on_disk.get(f"{label}/{name}".lower(), on_disk.get(name.lower(), f"{label}/{name}")),
+            path=on_disk.path_of(label, name),
             labels=(label,),
             splits=tuple(found),
         )
         for (label, name), found in splits.items()
     )
+    manifest = Manifest("hmdb51", root, videos, classes)
+    unlisted = on_disk.unlisted_notes(video.path for video in videos)
+    return replace(manifest, notes=(*count_notes(manifest, PUBLISHED), *unlisted))
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not text.strip():
-            continue
-        match = _LINE.fullmatch(text.strip())
+def _splits(lists: Path) -> dict[tuple[str, str], dict[tuple[str, str], None]]:
+    """Map (class, file name) to its (split, role) pairs."""
+    splits: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
+    for path in sorted(lists.glob("*_test_split?.txt")):
+        if match := _LIST.fullmatch(path.name):
+            for name, use in _uses(path):
+                found = splits.setdefault((match["label"], name), {})
+                if use in _ROLES:
+                    found[f"split{match['split']}", _ROLES[use]] = None
+    return splits
+
+
+def _uses(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (file name, "0", "1" or "2")."""
+    for line, text in list_lines(path):
+        match = _LINE.fullmatch(text)
         if match is None:
             raise ManifestUnreadable(path, [f"line {line}: {text!r} is not a name and 0, 1 or 2"])
         yield match["name"], match["use"]

@@ -4,6 +4,8 @@ Labels and splits live here and not in the store, so that mending a label touche
 without looking at a single video file: 650,000 rows are planned in seconds.
 """
 
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,15 +15,21 @@ from pathlib import Path, PurePosixPath
 from vlp.datasplits.errors import DatasetError, OutsideRoot, SplitLeak, VideoCollision
 
 VIDEO_SUFFIXES = (
+    ".3gp",
+    ".asf",
     ".avi",
     ".flv",
+    ".m2ts",
     ".m4v",
     ".mkv",
     ".mov",
     ".mp4",
     ".mpeg",
     ".mpg",
+    ".mts",
+    ".ogv",
     ".ts",
+    ".vob",
     ".webm",
     ".wmv",
 )
@@ -78,7 +86,7 @@ class Manifest:
         notes: what was counted and differs from the published numbers, one line each.
 
     Raises:
-        DatasetError: if a path is not valid Unicode.
+        DatasetError: if a path is not valid Unicode, or holds control characters.
         VideoCollision: if two videos share an id.
         SplitLeak: if a video has two roles in one split.
     """
@@ -96,8 +104,8 @@ class Manifest:
             if video.video_id in seen:
                 raise VideoCollision(video.video_id, seen[video.video_id], video.path)
             seen[video.video_id] = video.path
-            if not video.path.isascii():
-                _check_unicode(video.path)
+            if not video.path.isprintable():
+                _check_name(video.path)
             if len(video.splits) > 1:
                 for split, count in Counter(split for split, _ in video.splits).items():
                     if count > 1:
@@ -127,17 +135,37 @@ class Manifest:
             OutsideRoot: if a link on the way leads out of the root.
         """
         path = self.root / video.path
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        if not is_inside(path, self._real_root):
             raise OutsideRoot(video.path, self.root)
         return path
 
+    @cached_property
+    def _real_root(self) -> Path:
+        return real_path(self.root)
 
-def _check_unicode(path: str) -> None:
-    """Refuse names that are no Unicode: neither a store nor a result could name the video."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise DatasetError(f"the name of {path!r} is not valid UTF-8. Rename the file.") from None
+
+def _check_name(path: str) -> None:
+    """Refuse names that no store, list or terminal can hold safely."""
+    kinds = {unicodedata.category(character) for character in path}
+    if "Cs" in kinds:
+        raise DatasetError(f"the name of {path!r} is not valid UTF-8. Rename the file.")
+    if "Cc" in kinds:
+        raise DatasetError(f"the name of {path!r} holds a control character. Rename the file.")
+
+
+def real_path(path: Path) -> Path:
+    """Follow all links; unlike `Path.resolve`, without an error for those that lead to themselves."""
+    return Path(os.path.realpath(path))
+
+
+def is_inside(path: Path, real_root: Path) -> bool:
+    """Tell whether a path lies below a folder once all links are followed.
+
+    Args:
+        path: it need not exist.
+        real_root: a `real_path`.
+    """
+    return real_path(path).is_relative_to(real_root)
 
 
 def video_id_of(path: str) -> str:
@@ -156,30 +184,33 @@ def inside(path: str, root: Path) -> str:
     """Normalise a listed path to one relative to the root, with slashes.
 
     Raises:
-        OutsideRoot: if it is absolute and not below the root, or climbs out with ``..``.
+        OutsideRoot: if it is absolute and not below the root, climbs out with ``..``, or names the root itself.
+        DatasetError: if it holds control characters or is not valid Unicode.
 
     Example:
         >>> inside("./walk/ira.avi", Path("videos"))
         'walk/ira.avi'
     """
-    if "\0" in path:
-        raise OutsideRoot(path, root)
-    text = path.replace("\\", "/")
+    usual = path.isprintable() and not ("/." in path or "//" in path or "\\" in path)
+    if usual and path and path[0] not in "/." and path[-1] not in "/.":
+        return path  # without a Path object a row
+    _check_name(path)
+    text = path.replace("\\", "/")  # lists written on Windows
     if text.startswith("/"):
-        try:
-            text = Path(text).relative_to(root.absolute()).as_posix()
-        except ValueError:
-            raise OutsideRoot(path, root) from None
-    if not (".." in text or "//" in text or text.startswith("./") or "/./" in text or text.endswith("/")):
-        return text  # the usual case, without a Path object a row
+        top = f"{root.absolute()}/"
+        if not text.startswith(top):
+            raise OutsideRoot(path, root)
+        text = text.removeprefix(top).lstrip("/")
     parts: list[str] = []
     for part in PurePosixPath(text).parts:
-        if part == "..":
-            if not parts:
-                raise OutsideRoot(path, root)
+        if part != "..":
+            parts.append(part)
+        elif parts:
             parts.pop()
         else:
-            parts.append(part)
+            raise OutsideRoot(path, root)
+    if not parts:
+        raise OutsideRoot(path, root)
     return "/".join(parts)
 
 

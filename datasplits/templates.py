@@ -15,6 +15,7 @@ TEMPLATE_SETS: dict[str, tuple[str, ...]] = {
     "action": ("this is an action of {}.",),
     "video": ("a video of {}.",),
     "person": ("a video of a person doing {}.",),
+    "toy": ("a photo of a shape {}.",),  # the toy world holds shapes, no persons
     "ensemble": (
         # the name at the end
         "a photo of {}.",

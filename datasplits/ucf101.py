@@ -7,12 +7,14 @@ groups 01-07, 08-14 or 15-21 of each class, which is how the official splits wer
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from vlp.datasplits.counts import count_notes, find_annotations, found_on_disk
-from vlp.datasplits.errors import ManifestUnreadable, NoVideos, RootMissing
+from vlp.datasplits.counts import count_notes
+from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable, NoVideos, RootMissing
 from vlp.datasplits.manifest import VIDEO_SUFFIXES, Manifest, Video, inside, video_id_of
+from vlp.datasplits.official import VideosOnDisk, annotation_places, find_annotations, list_lines
 
 SOURCE = "https://www.crcv.ucf.edu/data/UCF101.php: UCF101.rar and UCF101TrainTestSplits-RecognitionTask.zip"
 LAYOUT = (
@@ -31,6 +33,8 @@ PUBLISHED = {
 _SPLITS = (1, 2, 3)
 _NAME = re.compile(r"v_(?P<label>[A-Za-z]+)_g(?P<group>\d\d)_c\d\d")
 _GROUPS_TESTED = 7
+_FOLDERS = ("ucfTrainTestlist", "annotations")
+_MISSPELT = {"HandStandPushups": "HandstandPushups"}  # files as they spell their class, and classInd.txt
 
 
 def load(root: Path, annotations: Path | None = None) -> Manifest:
@@ -38,96 +42,89 @@ def load(root: Path, annotations: Path | None = None) -> Manifest:
 
     Raises:
         RootMissing: if the root is not there.
+        AnnotationsMissing: if ``annotations`` is given and holds no lists.
         NoVideos: without lists, if no file is named as UCF101's are.
-        ManifestUnreadable: if a list has a line that is none of its kind.
+        ManifestUnreadable: if a list is missing, or has a line that is none of its kind.
+        OutsideRoot: if a listed name, or a link on disk, leads out of the root.
     """
     if not root.is_dir():
         raise RootMissing("ucf101", root, LAYOUT)
-    lists = find_annotations(root, annotations, "classInd.txt", ("ucfTrainTestlist", "annotations"))
-    on_disk = found_on_disk(root)
-    if lists is None:
-        videos, classes = _from_groups(root, on_disk)
-        note = (
-            "no ucfTrainTestlist was found: the splits are made from the groups, as the official ones are",
+    places = annotation_places(root, annotations, _FOLDERS)
+    lists = find_annotations(places, "classInd.txt")
+    if lists is None and annotations is not None:
+        raise AnnotationsMissing("ucf101", places, "classInd.txt and the six lists beside it")
+    manifest = _from_groups(root) if lists is None else _from_lists(root, lists)
+    return replace(manifest, notes=(*manifest.notes, *count_notes(manifest, PUBLISHED)))
+
+
+def _from_lists(root: Path, lists: Path) -> Manifest:
+    classes = _classes(lists / "classInd.txt")
+    splits: dict[tuple[str, str], dict[tuple[str, str], None]] = {}
+    for number in _SPLITS:
+        for role in ("train", "test"):
+            for listed in _listed(lists / f"{role}list{number:02d}.txt", classes):
+                splits.setdefault(listed, {})[f"split{number}", role] = None
+    on_disk = VideosOnDisk(root, classes)
+    videos = tuple(
+        Video(
+            video_id=video_id_of(inside(f"{label}/{name}", root)),
+            path=on_disk.path_of(label, name),
+            labels=(label,),
+            splits=tuple(found),
         )
-    else:
-        classes = _classes(lists / "classInd.txt")
-        videos = _from_lists(root, lists, classes, on_disk)
-        note = ()
-    manifest = Manifest("ucf101", root, videos, classes, note)
-    return Manifest("ucf101", root, videos, classes, (*note, *count_notes(manifest, PUBLISHED)))
+        for (label, name), found in sorted(splits.items())
+    )
+    unlisted = on_disk.unlisted_notes(video.path for video in videos)
+    return Manifest("ucf101", root, videos, classes, tuple(unlisted))
 
 
 def _classes(path: Path) -> tuple[str, ...]:
     """Read "1 ApplyEyeMakeup" lines, in the order of their numbers."""
     numbered: dict[int, str] = {}
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        number, _, name = text.strip().partition(" ")
-        if not text.strip():
-            continue
+    for line, text in list_lines(path):
+        number, _, name = text.partition(" ")
         if not number.isdecimal() or not name:
             raise ManifestUnreadable(path, [f"line {line}: {text!r} is not a number and a class"])
         numbered[int(number)] = name.strip()
+    if sorted(numbered) != list(range(1, len(numbered) + 1)):
+        raise ManifestUnreadable(path, ["the classes are not numbered 1, 2, 3 and so on"])
     return tuple(numbered[number] for number in sorted(numbered))
 
 
-def _from_lists(
-    root: Path, lists: Path, classes: tuple[str, ...], on_disk: Mapping[str, str]
-) -> tuple[Video, ...]:
-    by_lower = {name.lower(): name for name in classes}
-    splits: dict[str, list[tuple[str, str]]] = {}
-    labels: dict[str, str] = {}
-    for number in _SPLITS:
-        for role in ("train", "test"):
-            path = lists / f"{role}list{number:02d}.txt"
-            for line, listed in _lines(path):
-                label = by_lower.get(listed.partition("/")[0].lower())
-                if label is None:
-                    raise ManifestUnreadable(path, [f"line {line}: {listed!r} has no class of classInd.txt"])
-                splits.setdefault(listed, []).append((f"split{number}", role))
-                labels[listed] = label
-    return tuple(
-        _listed_video(root, listed, labels[listed], splits[listed], on_disk) for listed in sorted(splits)
-    )
+def _listed(path: Path, classes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield (class, file name) of lines "Folder/name.avi" with or, in test lists, without the class's number."""
+    numbers = {name.lower(): number for number, name in enumerate(classes, 1)}
+    for line, text in list_lines(path):
+        listed, *rest = text.split()
+        folder, _, name = listed.partition("/")
+        number = numbers.get(folder.lower())
+        if number is None or not name:
+            raise ManifestUnreadable(path, [f"line {line}: {listed!r} has no class of classInd.txt"])
+        if rest and rest != [str(number)]:
+            raise ManifestUnreadable(
+                path, [f"line {line}: {text!r} contradicts classInd.txt, where {folder} is {number}"]
+            )
+        yield classes[number - 1], name
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, path); the label that train lists append is the folder's name again."""
-    if not path.is_file():
-        raise ManifestUnreadable(path, ["there is no such file; the three splits need all six lists"])
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        fields = text.split()
-        if fields:
-            yield line, fields[0]
-
-
-def _listed_video(
-    root: Path, listed: str, label: str, splits: list[tuple[str, str]], on_disk: Mapping[str, str]
-) -> Video:
-    listed = inside(listed, root)
-    name = listed.rpartition("/")[2]
-    path = on_disk.get(name.lower(), f"{label}/{name}")
-    return Video(video_id_of(f"{label}/{name}"), path, labels=(label,), splits=tuple(splits))
-
-
-def _from_groups(root: Path, on_disk: Mapping[str, str]) -> tuple[tuple[Video, ...], tuple[str, ...]]:
+def _from_groups(root: Path) -> Manifest:
+    paths = VideosOnDisk(root, ()).paths
     named = {
-        path: match
-        for path in on_disk.values()
-        if (match := _NAME.fullmatch(video_id_of(path).rpartition("/")[2]))
+        path: match for path in paths if (match := _NAME.fullmatch(video_id_of(path).rpartition("/")[2]))
     }
     if not named:
         raise NoVideos(root, VIDEO_SUFFIXES)
-    spelling = {name.lower(): name for name in (match["label"] for match in named.values())}
-    spelling |= {path.split("/")[-2].lower(): path.split("/")[-2] for path in named if "/" in path}
-    videos = tuple(
-        _grouped_video(path, spelling[match["label"].lower()], int(match["group"]))
-        for path, match in sorted(named.items())
-    )
-    return videos, tuple(sorted({video.labels[0] for video in videos}))
+    videos = tuple(_grouped_video(path, match) for path, match in named.items())
+    classes = sorted({video.labels[0] for video in videos}, key=str.lower)  # classInd.txt's order
+    notes = ["no ucfTrainTestlist was found: the splits are made from the groups, as the official ones are"]
+    others = sorted(set(paths).difference(named))
+    if others:
+        notes.append(f"videos left out, not named as UCF101's are: {len(others):,}, such as {others[0]}")
+    return Manifest("ucf101", root, videos, tuple(classes), tuple(notes))
 
 
-def _grouped_video(path: str, label: str, group: int) -> Video:
-    tested = (group - 1) // _GROUPS_TESTED + 1
+def _grouped_video(path: str, match: re.Match[str]) -> Video:
+    tested = (int(match["group"]) - 1) // _GROUPS_TESTED + 1
     splits = tuple((f"split{number}", "test" if number == tested else "train") for number in _SPLITS)
+    label = _MISSPELT.get(match["label"], match["label"])
     return Video(video_id_of(f"{label}/{path.rpartition('/')[2]}"), path, labels=(label,), splits=splits)

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,20 +14,23 @@ from torch import Tensor
 
 from vlp.pipeline.decoding.results import DecodeOutcome, FrameBlock
 from vlp.pipeline.events import StageSeconds
-
-# Two batches in flight keep a GPU busy while the CPU unpacks the one before; a CPU encodes at once anyway.
-_BATCHES_IN_FLIGHT = 2
+from vlp.pipeline.streams import EncodeStreams
 
 
 class ImageEncoder(Protocol):
     """The part of `FrozenEncoder` that batching needs."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        ...
 
     def prepare(self, frames: Tensor) -> Tensor:
         """Turn (n, H, W, 3) uint8 frames into (n, 3, S, S) uint8."""
         ...
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """Turn (B, 3, S, S) uint8 into (B, D) float16, maybe still being computed."""
+        """Turn (B, 3, S, S) uint8 into (B, D) float16."""
         ...
 
 
@@ -54,17 +58,21 @@ class BatchAssembler:
     Args:
         encoder: prepares and encodes.
         batch_size: B, rows of every batch; the last one is padded with zeros. Halved when memory runs out.
-        seconds: where preparing and encoding are counted.
+        seconds: where preparing, and waiting for the encoder, are counted.
+        streams: run the batches.
     """
 
-    def __init__(self, encoder: ImageEncoder, batch_size: int, seconds: StageSeconds) -> None:
+    def __init__(
+        self, encoder: ImageEncoder, batch_size: int, seconds: StageSeconds, streams: EncodeStreams
+    ) -> None:
         self._encoder = encoder
+        self._streams = streams
         self.batch_size = batch_size
         self._seconds = seconds
         self._images: list[Tensor] = []
         self._owners: list[tuple[Assembly, int]] = []
         self._filled = 0
-        self._in_flight: deque[tuple[Tensor, list[tuple[Assembly, int]]]] = deque()
+        self._in_flight: deque[tuple[Future[Tensor], list[tuple[Assembly, int]]]] = deque()
         self._assemblies: dict[str, Assembly] = {}
 
     def add(self, block: FrameBlock) -> None:
@@ -88,9 +96,9 @@ class BatchAssembler:
         """Note how a video's decoding ended; rows of its earlier attempts are void."""
         self._assembly(outcome.video_id, outcome.attempt).outcome = outcome
 
-    def flush(self) -> None:
-        """Encode what is waiting for a full batch, padded with zeros."""
-        if self._filled:
+    def flush(self, *, encode_rest: bool = True) -> None:
+        """Wait for all batches; encode what is waiting for a full one first, padded with zeros, unless told not to."""
+        if self._filled and encode_rest:
             self._encode()
         self._collect(0)
 
@@ -115,33 +123,37 @@ class BatchAssembler:
             self._encode()
 
     def _encode(self) -> None:
-        began = time.perf_counter()
-        self._in_flight.append((self._encode_padded(torch.cat(self._images)), self._owners))
+        encoded = self._streams.submit(self._encode_padded, torch.cat(self._images))
+        self._in_flight.append((encoded, self._owners))
         self._images, self._owners, self._filled = [], [], 0
-        self._collect(_BATCHES_IN_FLIGHT - 1)
-        self._seconds.encoding += time.perf_counter() - began
+        self._collect(self._streams.count)  # one more waits, so that no stream ever does
 
     def _encode_padded(self, images: Tensor) -> Tensor:
         """Encode in padded batches; where memory runs out, go on with half the batch, which `batch_size` tells."""
         parts = []
         while len(images):
-            batch = images[: self.batch_size]
-            padding = images.new_zeros((self.batch_size - len(batch), *images.shape[1:]))
+            size = self.batch_size
+            batch = images[:size]
+            padding = images.new_zeros((size - len(batch), *images.shape[1:]))
             try:
-                parts.append(self._encoder.encode_images(torch.cat([batch, padding]))[: len(batch)])
+                parts.append(self._encoder.encode_images(torch.cat([batch, padding]))[: len(batch)].cpu())
                 images = images[len(batch) :]
             except torch.OutOfMemoryError:
-                if self.batch_size == 1:
+                if size == 1:
                     raise
                 torch.cuda.empty_cache()
-                self.batch_size //= 2
+                self.batch_size = min(
+                    self.batch_size, size // 2
+                )  # another stream may have halved it meanwhile
         return torch.cat(parts)
 
     def _collect(self, keep: int) -> None:
         """Bring finished batches to the host, all but the ``keep`` newest."""
         while len(self._in_flight) > keep:
             encoded, owners = self._in_flight.popleft()
-            rows = encoded.cpu().numpy()
+            began = time.perf_counter()
+            rows = encoded.result().numpy()
+            self._seconds.encoding += time.perf_counter() - began
             start = 0
             for assembly, count in owners:
                 assembly.parts.append(rows[start : start + count])

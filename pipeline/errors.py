@@ -32,9 +32,8 @@ class WeightsUnavailable(PipelineError):
     """Weights that have to be downloaded, and cannot be."""
 
     def __init__(self, model: str, pretrained: str, source: str, cause: str) -> None:
-        super().__init__(
-            f"weights {pretrained} of {model} are not on this machine and {source} cannot be reached ({cause})."
-        )
+        name = f"{pretrained} of {model}" if pretrained else model
+        super().__init__(f"the weights {name} cannot be fetched from {source}: {cause}.")
         self.model = model
         self.pretrained = pretrained
         self.source = source

@@ -21,6 +21,7 @@ from vlp.pipeline.errors import DeviceUnavailable, WeightsUnusable
 from vlp.pipeline.events import BatchShrunk, Event, StageSeconds, Started, Stopped, VideoFinished
 from vlp.pipeline.planning import ExtractionPlan, Settings, tool_versions
 from vlp.pipeline.stopping import StopRequest
+from vlp.pipeline.streams import EncodeStreams
 from vlp.stores.errors import NonFiniteFeatures
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
 
@@ -153,24 +154,26 @@ def extract(
     """
     blocks = pool.run(requests)
     block = stop.wait_for(blocks)
-    assembler = BatchAssembler(load(), batch_size, seconds)
-    while block is not None:
-        if isinstance(block, FrameBlock):
-            assembler.add(block)
-            block.release()
-        else:
-            seconds.decoding_cpu += block.decode_cpu_seconds
-            assembler.finish(block)
-        if assembler.batch_size < batch_size:
-            batch_size = assembler.batch_size
-            sink.record_batch_size(batch_size)
-            yield BatchShrunk(batch_size)
+    encoder = load()
+    with EncodeStreams(encoder.device.type) as streams:
+        assembler = BatchAssembler(encoder, batch_size, seconds, streams)
+        while block is not None:
+            if isinstance(block, FrameBlock):
+                assembler.add(block)
+                block.release()
+            else:
+                seconds.decoding_cpu += block.decode_cpu_seconds
+                assembler.finish(block)
+            if assembler.batch_size < batch_size:
+                batch_size = assembler.batch_size
+                sink.record_batch_size(batch_size)
+                yield BatchShrunk(batch_size)
+            yield from _hand_over(assembler, sink, attempts, seconds)
+            began = time.perf_counter()
+            block = stop.wait_for(blocks)
+            seconds.waiting += time.perf_counter() - began
+        assembler.flush(encode_rest=stop.signal is None)
         yield from _hand_over(assembler, sink, attempts, seconds)
-        began = time.perf_counter()
-        block = stop.wait_for(blocks)
-        seconds.waiting += time.perf_counter() - began
-    assembler.flush()
-    yield from _hand_over(assembler, sink, attempts, seconds)
     if stop.signal is not None:
         yield Stopped(stop.signal)
 

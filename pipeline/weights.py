@@ -10,12 +10,16 @@ import hashlib
 import json
 import logging
 import pickle
+import socket
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -121,13 +125,28 @@ def _read_config(path: Path) -> dict[str, Any]:
     return dict(config)
 
 
+def _hub_name() -> str:
+    """Name the hub; where its host cannot be resolved, let it look only into its local cache.
+
+    Left to itself the hub's client retries for most of a minute, and warns each time.
+    """
+    host = urlsplit(huggingface_hub.constants.ENDPOINT).hostname or ""
+    if not urllib.request.getproxies():
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            huggingface_hub.constants.HF_HUB_OFFLINE = True
+    return host
+
+
 def _hub_source(spec: EncoderSpec) -> Source:
     repository = spec.model.removeprefix(HUB_PREFIX)
+    host = _hub_name()
     try:
         config = open_clip.pretrained.download_pretrained_from_hf(repository, filename=_CONFIG_NAME)
         weights = open_clip.pretrained.download_pretrained_from_hf(repository)
     except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsUnavailable(spec.model, "", "the Hugging Face hub", _first_line(error)) from error
+        raise WeightsUnavailable(spec.model, "", host, _cause(error)) from error
     return Source(spec.model, Path(weights), _read_config(Path(config))["preprocess_cfg"], None)
 
 
@@ -136,11 +155,11 @@ def _tag_source(spec: EncoderSpec) -> Source:
     if spec.pretrained not in tags:
         raise UnknownWeights(spec.model, spec.pretrained, tags)
     stated = open_clip.get_pretrained_cfg(spec.model, spec.pretrained)
-    source = "the Hugging Face hub" if stated.get("hf_hub") else "its download address"
+    source = _hub_name() if stated.get("hf_hub") else urlsplit(stated["url"]).hostname or stated["url"]
     try:
         file = open_clip.download_pretrained(stated)
     except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsUnavailable(spec.model, spec.pretrained, source, _first_line(error)) from error
+        raise WeightsUnavailable(spec.model, spec.pretrained, source, _cause(error)) from error
     quick_gelu, notes = _activation_of_tag(spec, bool(stated.get("quick_gelu", False)))
     return Source(spec.model, Path(file), {key: stated[key] for key in _PREPROCESS_KEYS}, quick_gelu, notes)
 
@@ -264,6 +283,13 @@ def activation_of(model: nn.Module) -> str:
     """Name the activation of the built towers: "quick_gelu" or "gelu"."""
     kinds = {type(module).__name__ for module in model.modules()}
     return "quick_gelu" if "QuickGELU" in kinds else "gelu"
+
+
+def _cause(error: BaseException) -> str:
+    """Say why a download failed, without the advice that the hub's client appends."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return "this machine is offline, and its hub cache does not hold them"
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

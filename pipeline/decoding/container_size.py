@@ -4,7 +4,7 @@ Reads only the sizes of the outermost boxes. Sources: RIFF and OpenDML 1.02 (AVI
 (MP4, MOV); RFC 8794 §§4-6 (Matroska, WebM); the ASF specification, §2 (WMV).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import BinaryIO
 
 _MAX_BOXES = 100_000  # a fragmented MP4 has two a fragment
@@ -29,34 +29,22 @@ def promised_bytes(file: BinaryIO, container: str, size: int) -> int | None:
     return None
 
 
-_BoxReader = Callable[[bytes], int | None]  # head of a box -> its whole length, or None: to the end
+_BoxReader = Callable[[bytes], int | None]  # first bytes of a box -> its whole length; None: to the end
 
 
 def _walk(file: BinaryIO, reader: _BoxReader, size: int) -> int | None:
     end = 0
-    for length in _lengths(file, reader, size):
+    for _ in range(_MAX_BOXES):
+        if end >= size:
+            break
+        file.seek(end)
+        length = reader(file.read(24))
         if length is None:
             return None
+        if length < 8:  # no box, but rubbish after the last one
+            break
         end += length
     return end
-
-
-def _lengths(file: BinaryIO, reader: _BoxReader, size: int) -> Iterator[int | None]:
-    position = 0
-    for _ in range(_MAX_BOXES):
-        if position >= size:
-            return
-        file.seek(position)
-        head = file.read(24)
-        if len(head) < 8:  # trailing bytes are not a box
-            return
-        length = reader(head)
-        if length is not None and length < 8:  # rubbish after the last box; promises nothing
-            return
-        yield length
-        if length is None:
-            return
-        position += length
 
 
 def _riff(head: bytes) -> int | None:
@@ -67,6 +55,8 @@ def _riff(head: bytes) -> int | None:
 
 
 def _iso(head: bytes) -> int | None:
+    if len(head) < 8:
+        return 8
     length = int.from_bytes(head[:4], "big")
     if length == 1:
         return int.from_bytes(head[8:16], "big")
@@ -75,7 +65,7 @@ def _iso(head: bytes) -> int | None:
 
 def _ebml(head: bytes) -> int | None:
     id_bytes = 9 - head[0].bit_length()
-    if id_bytes > 4:
+    if id_bytes > 4 or len(head) < 12:
         return 0
     first = head[id_bytes]
     size_bytes = 9 - first.bit_length()
@@ -88,4 +78,4 @@ def _ebml(head: bytes) -> int | None:
 
 def _asf(head: bytes) -> int | None:
     length = int.from_bytes(head[16:24], "little")
-    return length if length >= 24 else 0
+    return length if len(head) == 24 and length >= 24 else 0

@@ -50,6 +50,8 @@ class DecodePool:
     Memory: ``num_slots * slot_bytes`` of shared memory for frames (a slot grows where one frame needs more,
     up to ``limits.max_frame_bytes``), and up to ``limits.rss_bytes`` a child, some 60 MiB in practice.
 
+    Where the kernel can, a child dies with the thread that started it: iterate in a thread that lasts.
+
     Args:
         timeline: which frames are kept.
         num_children: how many decode at once.
@@ -155,9 +157,10 @@ class DecodePool:
         self._is_active = True
         try:
             while self._dispatch(jobs) or self._events:
+                if not self._events:
+                    self._listen()
                 while self._events:
                     yield self._events.popleft()
-                self._listen()
         finally:
             self._abandon()
             self._is_active = False
@@ -207,7 +210,7 @@ class DecodePool:
     def _guard(self, seat: Seat, *, hears: bool) -> None:
         try:
             if hears:
-                self._events.extend(seat.hear())
+                seat.hear(self._events)
                 self._num_deaths_unready = 0 if seat.is_ready else self._num_deaths_unready
             else:
                 seat.check()

@@ -69,7 +69,6 @@ class OpenVideo:
         stream = self._stream
         if stream.width * stream.height * 3 > max_frame_bytes:
             raise UnreadableVideo("too-large", f"frames of {stream.width}x{stream.height} pixels")
-        self.max_frame_bytes = max_frame_bytes
         self.rate_fps: Fraction | None = stream.average_rate or stream.guessed_rate
         self._packets = self._demux()
         self.clock: Clock = make_clock(

@@ -59,7 +59,7 @@ class FrameBlock:
         video_id: of the request.
         attempt: rows with another number than the video's final outcome are void.
         frames: (n, H, W, 3) uint8 RGB, upright; a view of shared memory, valid until `release`.
-        pts_seconds: (n,) float64, from the start of the video.
+        pts_seconds: (n,) float64, strictly increasing, from the earliest frame that the file shows.
         frame_index: (n,) int32, strictly increasing, counts decoded source frames.
     """
 

@@ -131,20 +131,22 @@ class Seat:
             self.jobs.pop()
             raise
 
-    def hear(self) -> list[Event]:
-        """Read what the child says and give what the consumer should see of it.
+    def hear(self, events: deque[Event]) -> None:
+        """Read what the child says; appends what the consumer should see of it.
 
         Raises:
-            ChildLost: it died or talks nonsense.
+            ChildLost: it died or talks nonsense; what it said before that is appended.
         """
         try:
             messages = self._reader.read()
             if messages is None:
                 raise ChildLost("crashed", "ended")
-            events = [self._understand(message) for message in messages]
+            for message in messages:
+                event = self._understand(message)
+                if event is not None:
+                    events.append(event)
         except (GarbledMessage, ValueError) as error:
             raise ChildLost("crashed", f"talks nonsense: {error}") from error
-        return [event for event in events if event is not None]
 
     def _understand(self, message: Message) -> Event | None:
         self._last_progress = time.monotonic()

@@ -1,6 +1,5 @@
 """Manifests: what users write is read back, wrong rows are named, and no path leaves the root."""
 
-import json
 import os
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vlp.datasplits import load_dataset
 from vlp.datasplits.errors import DatasetError, ManifestUnreadable, OutsideRoot, SplitLeak, VideoCollision
 from vlp.datasplits.manifest import Manifest, Segment, Video, inside, video_id_of
 from vlp.datasplits.manifest_file import read_manifest_file, write_manifest_file
@@ -168,17 +166,17 @@ def test_a_video_in_two_roles_of_a_split_is_named(tmp_path: Path) -> None:
 
 @given(st.lists(st.sampled_from(["..", ".", "a", "b.c", "...", "", "a..b"]), min_size=1, max_size=6))
 def test_a_path_stays_inside_or_is_refused(parts: list[str]) -> None:
-    """The definition: joined to the root and normalised as the system does, it is below the root."""
+    """The definition: joined to the root and normalised as the system does, it is below the root, not the root."""
     root = Path("/data/root")
     path = "/".join(parts)
     expected = os.path.normpath(f"{root}/{path}") if not path.startswith("/") else None
     try:
         found = inside(path, root)
     except OutsideRoot:
-        assert expected is None or not Path(expected).is_relative_to(root) or _leaves_on_the_way(parts)
+        assert expected is None or root not in Path(expected).parents or _leaves_on_the_way(parts)
     else:
         assert expected is not None
-        assert root / found == Path(expected)
+        assert root / found == Path(expected) != root
 
 
 def _leaves_on_the_way(parts: list[str]) -> bool:
@@ -192,8 +190,6 @@ def _leaves_on_the_way(parts: list[str]) -> bool:
 
 def test_an_absolute_path_below_the_root_is_taken(tmp_path: Path) -> None:
     assert inside(str(tmp_path / "a" / "x.mp4"), tmp_path) == "a/x.mp4"
-    with pytest.raises(OutsideRoot):
-        inside("a\0b", tmp_path)
 
 
 def test_a_link_out_of_the_root_is_refused_when_the_video_is_opened(tmp_path: Path) -> None:
@@ -212,7 +208,7 @@ def test_a_segment_must_have_a_length() -> None:
             Segment(start, end, "x")
 
 
-def test_a_manifest_stands_in_for_any_dataset(tmp_path: Path) -> None:
-    (tmp_path / "list.jsonl").write_text(json.dumps({"path": "x.mp4", "label": "walk"}) + "\n")
-    manifest = load_dataset("my-own", manifest=tmp_path / "list.jsonl")
-    assert (manifest.dataset, manifest.root, manifest.classes) == ("my-own", tmp_path, ("walk",))
+def test_a_link_to_itself_is_not_followed_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").symlink_to(tmp_path / "x.mp4")
+    manifest = read(tmp_path, "path\nx.mp4\n")
+    assert manifest.absolute(manifest.videos[0]) == tmp_path / "x.mp4"

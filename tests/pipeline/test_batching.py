@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vlp.pipeline.batching import BatchAssembler
 from vlp.pipeline.decoding.results import DecodeOutcome, FrameBlock
 from vlp.pipeline.events import StageSeconds
+from vlp.pipeline.streams import EncodeStreams
 
 
 @dataclass
@@ -23,6 +24,7 @@ class SumEncoder:
 
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     memory_images: int | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def prepare(self, frames: torch.Tensor) -> torch.Tensor:
         return frames.permute(0, 3, 1, 2)
@@ -76,6 +78,13 @@ def interleaved(videos: dict[str, list[int]], sizes: list[int]) -> Iterator[Fram
                 yield outcome_of(video_id, 1)
 
 
+@pytest.fixture(scope="module", params=["cpu", "cuda"])
+def streams(request: pytest.FixtureRequest) -> Iterator[EncodeStreams]:
+    """A stream a core, and the single one of a GPU; both on this CPU."""
+    with EncodeStreams(request.param) as running:
+        yield running
+
+
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     sizes=st.lists(st.integers(1, 17), min_size=1, max_size=3),
@@ -83,11 +92,11 @@ def interleaved(videos: dict[str, list[int]], sizes: list[int]) -> Iterator[Fram
     memory_images=st.one_of(st.none(), st.integers(1, 16)),
 )
 def test_each_video_gets_its_own_rows_in_order(
-    lengths: list[int], sizes: list[int], batch_size: int, memory_images: int | None
+    streams: EncodeStreams, lengths: list[int], sizes: list[int], batch_size: int, memory_images: int | None
 ) -> None:
     generator = np.random.default_rng(sum(lengths))
     videos = {f"v{n}": generator.integers(0, 256, length).tolist() for n, length in enumerate(lengths)}
-    assembler = BatchAssembler(SumEncoder(memory_images=memory_images), batch_size, StageSeconds())
+    assembler = BatchAssembler(SumEncoder(memory_images=memory_images), batch_size, StageSeconds(), streams)
     found = {}
     for item in interleaved(videos, sizes):
         assembler.add(item) if isinstance(item, FrameBlock) else assembler.finish(item)
@@ -101,17 +110,17 @@ def test_each_video_gets_its_own_rows_in_order(
         assert np.concatenate(found[video_id].frame_index).tolist() == list(range(len(values)))
 
 
-def test_every_batch_has_one_shape_the_last_included() -> None:
+def test_every_batch_has_one_shape_the_last_included(streams: EncodeStreams) -> None:
     encoder = SumEncoder()
-    assembler = BatchAssembler(encoder, 8, StageSeconds())
+    assembler = BatchAssembler(encoder, 8, StageSeconds(), streams)
     for item in interleaved({"a": list(range(11)), "b": list(range(6))}, [5]):
         assembler.add(item) if isinstance(item, FrameBlock) else assembler.finish(item)
     assembler.flush()
     assert encoder.shapes == [(8, 3, 4, 6)] * 3
 
 
-def test_rows_of_an_abandoned_attempt_are_dropped() -> None:
-    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds())
+def test_rows_of_an_abandoned_attempt_are_dropped(streams: EncodeStreams) -> None:
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams)
     assembler.add(block_of("a", 1, [9, 9, 9, 9, 9, 9], 0))
     assembler.add(block_of("a", 2, [1, 2], 0))
     assembler.finish(outcome_of("a", 2))
@@ -121,30 +130,31 @@ def test_rows_of_an_abandoned_attempt_are_dropped() -> None:
     assert np.concatenate(assembly.parts)[:, 0].tolist() == [1, 2]
 
 
-def test_when_memory_runs_out_the_batch_is_halved_until_it_fits() -> None:
+def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(streams: EncodeStreams) -> None:
     encoder = SumEncoder(memory_images=3)
-    assembler = BatchAssembler(encoder, 16, StageSeconds())
+    assembler = BatchAssembler(encoder, 16, StageSeconds(), streams)
     assembler.add(block_of("a", 1, list(range(16)), 0))
     assembler.flush()
     assert assembler.batch_size == 2
     assert {shape[0] for shape in encoder.shapes} == {2}
 
 
-def test_memory_for_not_even_one_frame_is_an_error() -> None:
-    assembler = BatchAssembler(SumEncoder(memory_images=0), 4, StageSeconds())
+def test_memory_for_not_even_one_frame_is_an_error(streams: EncodeStreams) -> None:
+    assembler = BatchAssembler(SumEncoder(memory_images=0), 4, StageSeconds(), streams)
     with pytest.raises(torch.OutOfMemoryError):
         assembler.add(block_of("a", 1, [1, 2, 3, 4], 0))
+        assembler.flush()
 
 
 @pytest.mark.parametrize("crop", [slice(0, 6), slice(1, 5)])
-def test_frames_may_be_overwritten_once_they_are_taken(crop: slice) -> None:
+def test_frames_may_be_overwritten_once_they_are_taken(streams: EncodeStreams, crop: slice) -> None:
     """A slot is used again for other frames; a crop that resized nothing must not go on looking into it."""
 
     class CroppingEncoder(SumEncoder):
         def prepare(self, frames: torch.Tensor) -> torch.Tensor:
             return super().prepare(frames)[..., crop]
 
-    assembler = BatchAssembler(CroppingEncoder(), 8, StageSeconds())
+    assembler = BatchAssembler(CroppingEncoder(), 8, StageSeconds(), streams)
     block = block_of("a", 1, [1, 2, 3], 0)
     assembler.add(block)
     block.frames.fill(99)
@@ -154,8 +164,8 @@ def test_frames_may_be_overwritten_once_they_are_taken(crop: slice) -> None:
     assert np.concatenate(assembly.parts)[:, 0].tolist() == [1, 2, 3]
 
 
-def test_a_failed_video_without_frames_is_settled_at_once() -> None:
-    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds())
+def test_a_failed_video_without_frames_is_settled_at_once(streams: EncodeStreams) -> None:
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams)
     assembler.finish(outcome_of("a", 1, "failed"))
     assert [outcome.video_id for outcome, _ in assembler.whole()] == ["a"]
     assert list(assembler.whole()) == []

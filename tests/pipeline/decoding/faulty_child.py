@@ -7,6 +7,7 @@ only, "once-spin.mp4" the first time only.
 import contextlib
 import ctypes
 import itertools
+import json
 import mmap
 import os
 import signal
@@ -42,6 +43,7 @@ def eat_shared() -> None:
         piece = mmap.mmap(-1, 16 << 20)
         piece.write(bytes(16 << 20))
         eaten.append(piece)
+        _links[0].alive()
         time.sleep(0.02)
 
 
@@ -49,10 +51,21 @@ def eat_private() -> None:
     eaten = []
     while True:
         eaten.append(bytearray(16 << 20))
+        _links[0].alive()
 
 
 def babble() -> None:
-    os.write(_answers(), b'{"type": "block", "slot": 99, "count": 1e99}\n')
+    link, attempt = _links[0], _attempts[0]
+    block = {
+        "type": "block",
+        "attempt": attempt,
+        "slot": link.free_slot(),
+        "count": 1,
+        "height": 64,
+        "width": 96,
+    }
+    lines = [json.dumps({"worked_seconds": 0, **block}), '{"type": "block", "slot": 99, "count": 1e99}', ""]
+    os.write(_answers(), "\n".join(lines).encode())
     time.sleep(3600)
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlp.pipeline.decoding.clock import FrameTimes, display_spans, make_clock
@@ -14,6 +14,7 @@ RATES = [Fraction(rate) for rate in ("12", "24000/1001", "24", "25", "30000/1001
 ROUNDINGS = {"nearest": Fraction(1, 2), "down": Fraction(0), "up": Fraction(999, 1000)}
 
 
+@settings(deadline=None)
 @given(
     rate=st.sampled_from(RATES),
     time_base=st.sampled_from([Fraction(1, 1000), Fraction(1, 90000), Fraction(1, 600)]),
@@ -45,6 +46,7 @@ def test_a_last_frame_without_a_duration_is_shown_for_one_period() -> None:
     assert display_spans(clock, ticks, None)[-1] == (50, 90)
 
 
+@settings(deadline=None)
 @given(
     pts=st.lists(st.one_of(st.none(), st.integers(-50, 500)), min_size=1, max_size=50),
     usable=st.booleans(),

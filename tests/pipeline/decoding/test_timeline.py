@@ -4,7 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlp.pipeline.decoding.errors import BadTimeline
@@ -27,6 +27,7 @@ def spans_of(gaps: list[int]) -> list[tuple[int, int]]:
     return list(pairwise(starts))
 
 
+@settings(deadline=None)
 @given(rate=RATES, unit=UNITS, gaps=GAPS, scale=st.sampled_from([1, 40, 512, 3003]))
 def test_the_frames_shown_at_some_instant_are_kept_each_once(
     rate: Fraction, unit: Fraction, gaps: list[int], scale: int
@@ -62,6 +63,7 @@ def test_native_keeps_all() -> None:
     assert kept(Timeline.parse("native"), Fraction(1, 25), spans_of([1, 5, 2])) == [0, 1, 2]
 
 
+@settings(deadline=None)
 @given(num_video_frames=st.integers(1, 500), num_frames=st.integers(1, 64))
 def test_uniform_frames_are_the_middles_of_equal_parts(num_video_frames: int, num_frames: int) -> None:
     part = Fraction(num_video_frames, num_frames)
@@ -71,6 +73,7 @@ def test_uniform_frames_are_the_middles_of_equal_parts(num_video_frames: int, nu
     assert kept(Timeline(num_frames=num_frames), Fraction(1, 25), spans) == sorted(expected)
 
 
+@settings(deadline=None)
 @given(gaps=GAPS)
 def test_count_is_the_number_of_frames_kept(gaps: list[int]) -> None:
     timeline, unit, spans = Timeline.parse("fps:7"), Fraction(1, 50), spans_of(gaps)

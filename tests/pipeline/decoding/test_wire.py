@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlp.pipeline.decoding.slots import ChildSlot, Slot, block_bytes, frames_that_fit
@@ -88,6 +88,7 @@ def test_text_is_one_printable_line_of_bounded_length() -> None:
         text({"t": 5}, "t")
 
 
+@settings(deadline=None)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), slot_bytes=st.integers(4096, 20_000))
 def test_a_block_comes_out_of_a_slot_as_it_went_in(height: int, width: int, slot_bytes: int) -> None:
     slot = Slot(slot_bytes)
