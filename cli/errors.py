@@ -97,5 +97,6 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
         ERROR,
     ),
     "NoFeatures": (lambda error: f"vlp extract --dataset {error.dataset}", NO_STORE),
+    "ToySetInTheWay": (lambda _: "vlp demo --root FOLDER, with one that is new or empty", ERROR),
     "DiskTooSmall": (lambda _: "the same command with --cache on a larger disk, or a lower --fps", ERROR),
 }

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from vlp.datasplits.errors import OutsideRoot
 from vlp.pipeline.batching import Assembly, BatchAssembler, ImageEncoder
 from vlp.pipeline.decoding.pool import DecodePool
 from vlp.pipeline.decoding.results import DecodeOutcome, DecodeRequest, FrameBlock
@@ -104,8 +105,9 @@ def run_extraction(
         DecodePool(plan.timeline, num_children=settings.children) as pool,
     ):
         yield Started(str(device), precision, store.batch_size, settings.children)
+        refused: list[DecodeOutcome] = []
         yield from extract(
-            (DecodeRequest(video.video_id, plan.manifest.root / video.path) for video in plan.pending),
+            _requests(plan, refused),
             pool,
             load,
             writer,
@@ -114,6 +116,18 @@ def run_extraction(
             seconds=seconds,
             stop=stop,
         )
+        for outcome in refused:
+            attempts = plan.attempts.get(outcome.video_id, 0) + 1
+            yield _settle(outcome, Assembly(outcome.attempt), writer, attempts)
+
+
+def _requests(plan: ExtractionPlan, refused: list[DecodeOutcome]) -> Iterator[DecodeRequest]:
+    """Ask for each pending video when its turn comes; one whose path leads out of the root is refused."""
+    for video in plan.pending:
+        try:
+            yield DecodeRequest(video.video_id, plan.manifest.absolute(video))
+        except OutsideRoot as error:
+            refused.append(DecodeOutcome(video.video_id, 1, "failed", "outside-root", str(error)))
 
 
 def _resumed_precision(asked: str, store: FeatureStore, device: torch.device) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from av.codec.context import Flags
 from numpy.typing import NDArray
 
+from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.toy.actions import ACTIONS, TURN_REACH, describe, sample_video_scenes
 from vlp.pipeline.toy.painter import paint
 from vlp.pipeline.toy.world import SHAPES, object_name, pair_indices
@@ -39,6 +40,15 @@ FORMATS = (
     ("avi", 96, 72, 25),
 )
 """Suffix, width and height in pixels, frames a second."""
+
+
+class ToySetInTheWay(PipelineError):
+    """The folder to render into holds something else, which is left alone."""
+
+    def __init__(self, root: Path, what: str) -> None:
+        super().__init__(f"{root} holds {what}.")
+        self.root = root
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ def render_toy_set(root: Path, *, seed: int = 0, videos_per_class: int = 24) -> 
         videos_per_class: videos of each action, a third of them for the test.
 
     Raises:
-        FileExistsError: if ``root`` holds anything else, such as a set of another seed.
+        ToySetInTheWay: if ``root`` holds anything else, such as a set of another seed.
         ValueError: if ``videos_per_class`` is below 3.
     """
     plans = plan_toy_set(seed=seed, videos_per_class=videos_per_class)
@@ -109,16 +119,16 @@ def is_complete(root: Path, asked: dict[str, int]) -> bool:
     """Tell whether ``root`` is the set asked for; False if there is nothing yet.
 
     Raises:
-        FileExistsError: if ``root`` holds anything else.
+        ToySetInTheWay: if ``root`` holds anything else.
     """
     marker = root / "complete.json"
     if marker.exists():
         found = json.loads(marker.read_text())
         if found == asked:
             return True
-        raise FileExistsError(f"{root} holds the toy set {found}, not {asked}")
+        raise ToySetInTheWay(root, f"the toy set {found}, not {asked}")
     if root.exists() and any(root.iterdir()):
-        raise FileExistsError(f"{root} holds files that are no toy set")
+        raise ToySetInTheWay(root, "files that are no toy set")
     return False
 
 

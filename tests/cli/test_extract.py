@@ -422,3 +422,18 @@ def test_the_summary_is_one_json_object_that_adds_up(typed: Type, extract_argume
     assert total == summary["listed"] == 6
     assert summary["bottleneck"] in {"decoding", "encoding", "writing"}
     assert set(summary["stage_seconds"]) >= {"waiting", "preparing", "encoding", "writing", "decoding_cpu"}
+
+
+def test_a_link_out_of_the_root_fails_its_video_and_no_other(
+    typed: Type, extract_arguments: list[object], videos: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "linked"
+    shutil.copytree(videos, root)
+    (root / "walk" / "0.mp4").unlink()
+    (root / "walk" / "0.mp4").symlink_to(videos / "walk" / "0.mp4")
+    listed = "path\n" + "".join(f"walk/{number}.mp4\n" for number in range(3))
+    (root / "list.csv").write_text(listed)
+    result = typed(*extract_arguments, "--root", root, "--manifest", root / "list.csv", "--json")
+    assert (result.status, result.json["ok"], result.json["failed"]) == (3, 2, 1)
+    [failure] = result.json["failures"]
+    assert (failure["video_id"], failure["reason"]) == ("walk/0", "outside-root")

@@ -141,8 +141,8 @@ def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(streams: EncodeS
 
 def test_memory_for_not_even_one_frame_is_an_error(streams: EncodeStreams) -> None:
     assembler = BatchAssembler(SumEncoder(memory_images=0), 4, StageSeconds(), streams)
+    assembler.add(block_of("a", 1, [1, 2, 3, 4], 0))
     with pytest.raises(torch.OutOfMemoryError):
-        assembler.add(block_of("a", 1, [1, 2, 3, 4], 0))
         assembler.flush()
 
 

@@ -15,6 +15,7 @@ from vlp.pipeline.toy.videos import (
     FORMATS,
     PlannedVideo,
     ToySet,
+    ToySetInTheWay,
     plan_toy_set,
     render_toy_set,
     write_lists,
@@ -134,10 +135,10 @@ def test_the_first_of_two_renderings_wins(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_other_contents_are_never_replaced(small_set: ToySet, tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match="holds the toy set"):
+    with pytest.raises(ToySetInTheWay, match="holds the toy set"):
         render_toy_set(small_set.root, seed=72, videos_per_class=6)
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="holds files that are no toy set"):
+    with pytest.raises(ToySetInTheWay, match="holds files that are no toy set"):
         render_toy_set(tmp_path, videos_per_class=3)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
