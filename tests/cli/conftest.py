@@ -1,7 +1,6 @@
 """`vlp` as it is typed, in this process or in one of its own; real videos; an encoder of toy size."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,13 +57,6 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         return Typed(status, captured.out, captured.err)
 
     return run_typed
-
-
-def start(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
-    """Start `vlp ARGUMENTS` in a process of its own."""
-    command = [sys.executable, "-m", "vlp.cli", *map(str, arguments)]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **{**pipes, **settings})
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,7 @@ def test_paths_that_nothing_could_hold_are_named_harmlessly(tmp_path: Path, path
     "path", [".", "./", "a/..", "a/../.", "..", "../x.mp4", "a/../../x.mp4", "~/../../x", "/x"]
 )
 def test_paths_that_are_not_below_the_root_are_named(tmp_path: Path, path: str) -> None:
-    with pytest.raises(ManifestUnreadable, match="line 2: .* leads out of"):
+    with pytest.raises(ManifestUnreadable, match=r"line 2: .* leads out of"):
         read_json(tmp_path, {"path": "ok.mp4"}, {"path": path})
 
 

@@ -242,3 +242,20 @@ def test_the_activation_follows_the_weights_and_a_mismatch_is_noted(
     source = find_source(EncoderSpec(model, tag))
     assert source.quick_gelu is quick_gelu
     assert bool(source.notes) is noted
+
+
+def test_a_hub_repository_is_loaded_from_the_local_hub_cache_when_offline(
+    tiny_folder: Path, tiny_clip: torch.nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The layout of the hub's cache: refs/main names a snapshot, the snapshot holds the files."""
+    repository = tmp_path / "models--someone--tiny-clip"
+    snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    shutil.copytree(tiny_folder, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(snapshot.name)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    encoder = load_encoder(EncoderSpec("hf-hub:someone/tiny-clip", "its own"), device="cpu")
+    assert encoder.description.weights_sha256 == canonical_sha256(tiny_clip)
+    assert encoder.encode_text(["a photo of a dog."]).shape == (1, 16)
+    assert encoder.description.pretrained == "hub"
