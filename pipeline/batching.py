@@ -96,10 +96,17 @@ class BatchAssembler:
         """Note how a video's decoding ended; rows of its earlier attempts are void."""
         self._assembly(outcome.video_id, outcome.attempt).outcome = outcome
 
-    def flush(self, *, encode_rest: bool = True) -> None:
-        """Wait for all batches; encode what is waiting for a full one first, padded with zeros, unless told not to."""
-        if self._filled and encode_rest:
+    def flush(self) -> None:
+        """Encode what is waiting for a full batch, padded with zeros, and wait for all batches."""
+        if self._filled:
             self._encode()
+        self._collect(0)
+
+    def stop(self) -> None:
+        """Wait only for the batches that are being encoded; drop what waits."""
+        for encoded, _ in self._in_flight:
+            encoded.cancel()
+        self._in_flight = deque(batch for batch in self._in_flight if not batch[0].cancelled())
         self._collect(0)
 
     def whole(self) -> Iterator[tuple[DecodeOutcome, Assembly]]:

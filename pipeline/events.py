@@ -70,7 +70,6 @@ class Counts:
     failed: int = 0
     num_rows: int = 0
     num_frames_decoded: int = 0
-    num_bytes_read: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, event: VideoFinished) -> None:

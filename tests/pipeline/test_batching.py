@@ -164,6 +164,21 @@ def test_frames_may_be_overwritten_once_they_are_taken(streams: EncodeStreams, c
     assert np.concatenate(assembly.parts)[:, 0].tolist() == [1, 2, 3]
 
 
+def test_stopping_keeps_what_is_whole_and_drops_the_rest(streams: EncodeStreams) -> None:
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams)
+    assembler.add(block_of("whole", 1, [1, 2, 3, 4], 0))
+    assembler.finish(outcome_of("whole", 1))
+    assembler._collect(0)  # noqa: SLF001  # as the next batches would
+    assembler.add(block_of("begun", 1, list(range(30)), 0))
+    assembler.finish(outcome_of("begun", 1))
+    assembler.stop()
+    found = {
+        outcome.video_id: np.concatenate(assembly.parts)[:, 0].tolist()
+        for outcome, assembly in assembler.whole()
+    }
+    assert found == {"whole": [1, 2, 3, 4]}
+
+
 def test_a_failed_video_without_frames_is_settled_at_once(streams: EncodeStreams) -> None:
     assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams)
     assembler.finish(outcome_of("a", 1, "failed"))
