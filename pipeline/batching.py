@@ -88,7 +88,7 @@ class BatchAssembler:
         assembly.frame_index.append(block.frame_index.copy())
         assembly.num_rows += len(images)
         while len(images):
-            room = self.batch_size - self._filled
+            room = max(1, self.batch_size - self._filled)  # a stream may have halved the batch meanwhile
             self._take(assembly, images[:room])
             images = images[room:]
 
@@ -126,7 +126,7 @@ class BatchAssembler:
         self._images.append(images)
         self._owners.append((assembly, len(images)))
         self._filled += len(images)
-        if self._filled == self.batch_size:
+        if self._filled >= self.batch_size:
             self._encode()
 
     def _encode(self) -> None:

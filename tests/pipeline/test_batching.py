@@ -168,7 +168,7 @@ def test_stopping_keeps_what_is_whole_and_drops_the_rest(streams: EncodeStreams)
     assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams)
     assembler.add(block_of("whole", 1, [1, 2, 3, 4], 0))
     assembler.finish(outcome_of("whole", 1))
-    assembler._collect(0)  # noqa: SLF001  # as the next batches would
+    assembler._collect(0)  # as the next batches would
     assembler.add(block_of("begun", 1, list(range(30)), 0))
     assembler.finish(outcome_of("begun", 1))
     assembler.stop()
