@@ -8,6 +8,7 @@ import os
 import resource
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -167,7 +168,8 @@ def _bare_loops(encoder: FrozenEncoder) -> dict[str, float]:
         loops["eager"] = _images_per_second((encoder.clip.visual, batch), _ENCODER_SECONDS)
     try:
         compiled = torch.compile(encoder.clip.visual)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's compiler warns of its own deprecations
             loops["compiled"] = _images_per_second((compiled, batch), _ENCODER_SECONDS)
     except torch._dynamo.exc.TorchDynamoException:  # no public name; a machine without g++
         pass
