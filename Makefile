@@ -3,7 +3,6 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PACKAGES := cli datasplits pipeline stores
 
 .PHONY: demo test test-full check bench clean install
 
@@ -12,11 +11,9 @@ demo: install
 
 test: check
 	$(BIN)/pytest -m "not full"
-	$(BIN)/pytest --doctest-modules --pyargs vlp.cli vlp.datasplits vlp.pipeline vlp.stores -p no:cacheprovider
 
 test-full: check
 	$(BIN)/pytest
-	$(BIN)/pytest --doctest-modules --pyargs vlp.cli vlp.datasplits vlp.pipeline vlp.stores -p no:cacheprovider
 
 check: install build/types/vlp
 	$(BIN)/ruff format --check .
