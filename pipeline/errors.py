@@ -61,5 +61,17 @@ class PreprocessUnknown(PipelineError):
         self.choices = choices
 
 
+class BatchSizeFixed(PipelineError):
+    """A batch size other than the one a store was begun with: it would change the last bits of the features."""
+
+    def __init__(self, store: Path, begun_with: int, asked: int) -> None:
+        super().__init__(
+            f"{store} was begun with batches of {begun_with}, not {asked}; leave --batch-size out."
+        )
+        self.store = store
+        self.begun_with = begun_with
+        self.asked = asked
+
+
 class DeviceUnavailable(PipelineError):
     """A device or precision that this machine lacks."""

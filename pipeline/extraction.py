@@ -18,7 +18,7 @@ from vlp.pipeline.decoding.pool import DecodePool
 from vlp.pipeline.decoding.results import DecodeOutcome, DecodeRequest, FrameBlock
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, choose_device, choose_precision, load_encoder
-from vlp.pipeline.errors import DeviceUnavailable, WeightsUnusable
+from vlp.pipeline.errors import BatchSizeFixed, DeviceUnavailable, WeightsUnusable
 from vlp.pipeline.events import BatchShrunk, Event, StageSeconds, Started, Stopped, VideoFinished
 from vlp.pipeline.planning import ExtractionPlan, Settings, tool_versions
 from vlp.pipeline.stopping import StopRequest
@@ -88,6 +88,8 @@ def run_extraction(
         precision=choose_precision(settings.precision, device),
         tool_versions=tool_versions(),
     )
+    if settings.batch_size is not None and settings.batch_size != store.batch_size:
+        raise BatchSizeFixed(plan.store, store.batch_size, settings.batch_size)
     precision = _resumed_precision(settings.precision, store, device)
 
     def load() -> FrozenEncoder:

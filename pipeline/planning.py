@@ -6,7 +6,6 @@ from memory, the videos already extracted from the store's index.
 
 import os
 import zlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -137,11 +136,6 @@ class ExtractionPlan:
     def num_skipped(self) -> int:
         """Videos that an earlier run extracted."""
         return len(self.listed) - len(self.pending) - len(self.kept_failures)
-
-    @property
-    def kept_reasons(self) -> Mapping[str, int]:
-        """Reason to number of failures that are kept."""
-        return Counter(failure.reason for failure in self.kept_failures)
 
 
 @dataclass(frozen=True)

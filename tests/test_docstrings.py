@@ -21,6 +21,8 @@ def test_every_example_gives_what_it_says(name: str) -> None:
 
 def test_there_are_examples_and_all_folders_are_walked() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    examples = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
+    examples = [
+        test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples
+    ]
     assert len(examples) >= 25
     assert {name.split(".")[1] for name in MODULES} == {"cli", "datasplits", "pipeline", "stores"}

@@ -437,3 +437,13 @@ def test_a_link_out_of_the_root_fails_its_video_and_no_other(
     assert (result.status, result.json["ok"], result.json["failed"]) == (3, 2, 1)
     [failure] = result.json["failures"]
     assert (failure["video_id"], failure["reason"]) == ("walk/0", "outside-root")
+
+
+def test_the_batch_size_of_a_store_cannot_change_on_the_way(
+    typed: Type, extract_arguments: list[object]
+) -> None:
+    assert typed(*extract_arguments, "--limit", 1, "--batch-size", 8).status == 0
+    result = typed(*extract_arguments, "--batch-size", 16)
+    assert result.status == 1
+    assert "was begun with batches of 8, not 16" in result.stderr
+    assert typed(*extract_arguments).status == 0
