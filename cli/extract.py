@@ -4,12 +4,12 @@ import time
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from vlp.cli.console import err, out, print_json, print_table
+from vlp.cli.console import err, out, print_json
 from vlp.cli.options import (
     Annotations,
     Cache,
@@ -22,17 +22,15 @@ from vlp.cli.options import (
     Root,
     cache_folder,
 )
-from vlp.cli.progress import display, duration, shares
+from vlp.cli.progress import display, duration
+from vlp.cli.summary import Summary
 
 if TYPE_CHECKING:
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import EncoderDescription, EncoderSpec
     from vlp.pipeline.encoders import FrozenEncoder
-    from vlp.pipeline.events import Event
     from vlp.pipeline.planning import ExtractionPlan, Settings
     from vlp.stores.features import FeatureStore
-
-_MOST_FAILURES_SHOWN = 20
 
 
 def extract(
@@ -83,15 +81,17 @@ def extract(
 
     if fps is not None and frames is not None:
         raise typer.BadParameter("choose one of --fps and --frames", param_hint="--frames")
+    share, again, timeline = Part.parse(part), Retry.parse(retry), _timeline(fps, frames)
+    listed = load_dataset(dataset, root=root, annotations=annotations, manifest=manifest)
     spec = spec_with_defaults(dataset, model, pretrained)
     description, encoder = describe_encoder(spec, cache_folder(cache), device=device, precision=precision)
     plan = plan_extraction(
-        load_dataset(dataset, root=root, annotations=annotations, manifest=manifest),
+        listed,
         description,
-        _timeline(fps, frames),
+        timeline,
         cache=cache_folder(cache),
-        part=Part.parse(part),
-        retry=Retry.parse(retry),
+        part=share,
+        retry=again,
         limit=limit,
         forced_precision=None if precision == "auto" else precision,
     )
@@ -124,7 +124,7 @@ def run_plan(
         show: where the lines go.
     """
     _print_plan(plan)
-    summary = _Summary(plan)
+    summary = Summary(plan)
     if plan.pending:
         _run(plan, spec, settings, summary, encoder=encoder, superseding=superseding)
     if json_output:
@@ -138,7 +138,7 @@ def _run(
     plan: "ExtractionPlan",
     spec: "EncoderSpec",
     settings: "Settings",
-    summary: "_Summary",
+    summary: "Summary",
     *,
     encoder: "FrozenEncoder | None",
     superseding: frozenset[str],
@@ -171,105 +171,6 @@ def _print_plan(plan: "ExtractionPlan") -> None:
         f"{len(plan.kept_failures):,} failed before, {len(plan.pending):,} to do",
         markup=False,
     )
-
-
-class _Summary:
-    """Totals of a run, and how it ended."""
-
-    def __init__(self, plan: "ExtractionPlan") -> None:
-        from vlp.pipeline.events import Counts, StageSeconds
-
-        self.plan = plan
-        self.seconds = StageSeconds()
-        self.counts = Counts()
-        self.wall_seconds = 0.0
-        self.failures: list[tuple[str, str, str]] = [
-            (failure.video_id, failure.reason, failure.detail) for failure in plan.kept_failures
-        ]
-        self.shrunk_to: int | None = None
-        self.signal: int | None = None
-
-    def add(self, event: "Event") -> None:
-        """Take one event of the run."""
-        from vlp.pipeline.events import BatchShrunk, Started, Stopped, VideoFinished
-
-        if isinstance(event, Started):
-            err.print(
-                f"Run: {event.precision} on {event.device}, batches of {event.batch_size}, "
-                f"{event.num_children} decode processes"
-            )
-        elif isinstance(event, VideoFinished):
-            self.counts.add(event)
-            if event.status == "failed":
-                self.failures.append((event.video_id, event.reason or "", event.detail))
-        elif isinstance(event, BatchShrunk):
-            self.shrunk_to = event.batch_size
-            err.print(f"The device ran out of memory: the batch is now {event.batch_size} frames.")
-        elif isinstance(event, Stopped):
-            self.signal = event.signal
-
-    @property
-    def num_failed(self) -> int:
-        """Failures of this run and those kept from earlier ones."""
-        return self.counts.failed + len(self.plan.kept_failures)
-
-    @property
-    def num_accounted(self) -> int:
-        """Ok + short + failed + skipped: all that is listed, unless the run was interrupted."""
-        return self.counts.ok + self.counts.short + self.num_failed + self.plan.num_skipped
-
-    @property
-    def exit_status(self) -> int:
-        """128 + signal, 3 with failed videos, 1 where videos are unaccounted for, else 0."""
-        if self.signal is not None:
-            return 128 + self.signal
-        if self.num_accounted != len(self.plan.listed):
-            return 1
-        return 3 if self.num_failed else 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all of it as plain data."""
-        counts = asdict(self.counts)
-        return {
-            "dataset": self.plan.manifest.dataset,
-            "store": str(self.plan.store),
-            "fingerprint": self.plan.fingerprint,
-            "listed": len(self.plan.listed),
-            "skipped": self.plan.num_skipped,
-            **{**counts, "failed": self.num_failed},
-            "interrupted_by": self.signal,
-            "batch_shrunk_to": self.shrunk_to,
-            "wall_seconds": round(self.wall_seconds, 3),
-            "stage_seconds": {name: round(value, 3) for name, value in asdict(self.seconds).items()},
-            "bottleneck": self.seconds.bottleneck if self.wall_seconds else None,
-            "failures": [
-                dict(zip(("video_id", "reason", "detail"), row, strict=True)) for row in self.failures
-            ],
-        }
-
-    def print(self, out: Console) -> None:
-        """Print what a person wants to know at the end."""
-        counts = self.counts
-        if not self.plan.pending:
-            out.print(
-                f"Nothing to do: {self.plan.num_skipped:,} of {len(self.plan.listed):,} videos are extracted."
-            )
-        else:
-            out.print(
-                f"{counts.ok:,} ok, {counts.short:,} short, {self.num_failed:,} failed, "
-                f"{self.plan.num_skipped:,} skipped of {len(self.plan.listed):,} videos: "
-                f"{counts.num_rows:,} frames in {duration(self.wall_seconds)} "
-                f"({counts.num_rows / max(self.wall_seconds, 1e-9):,.0f} frames/s)"
-            )
-            out.print(shares(self.seconds).capitalize() + ".")
-        if self.failures:
-            columns = ("failed video", "reason", "what happened")
-            print_table(columns, self.failures[:_MOST_FAILURES_SHOWN], console=out)
-            if len(self.failures) > _MOST_FAILURES_SHOWN:
-                out.print(f"… and {len(self.failures) - _MOST_FAILURES_SHOWN:,} more (--json lists all).")
-            err.print("Run it again with --retry failed, or --retry failed:REASON, once the cause is mended.")
-        if self.signal is not None:
-            err.print("Interrupted: what was whole is committed. The same command goes on from here.")
 
 
 def describe_encoder(
