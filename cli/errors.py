@@ -98,5 +98,7 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     ),
     "NoFeatures": (lambda error: f"vlp extract --dataset {error.dataset}", NO_STORE),
     "ToySetInTheWay": (lambda _: "vlp demo --root FOLDER, with one that is new or empty", ERROR),
+    "AnnotationsMissing": (lambda error: f"vlp datasets show {error.dataset}", ERROR),
+    "ManifestRootMissing": (lambda _: "the same command with --root FOLDER, where the videos are", ERROR),
     "DiskTooSmall": (lambda _: "the same command with --cache on a larger disk, or a lower --fps", ERROR),
 }
