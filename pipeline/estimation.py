@@ -4,9 +4,11 @@ import math
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlp.datasplits.errors import OutsideRoot
 from vlp.datasplits.manifest import Video
 from vlp.pipeline.decoding.pool import DecodePool
 from vlp.pipeline.decoding.results import DecodeRequest
@@ -122,7 +124,12 @@ def _probe(plan: ExtractionPlan, most: int) -> Estimate:
 
 
 def _requests(plan: ExtractionPlan, videos: Iterable[Video]) -> list[DecodeRequest]:
-    return [DecodeRequest(video.video_id, plan.manifest.root / video.path) for video in videos]
+    """Ask for videos; one whose path leads out of the root is left to the run, which fails it."""
+    requests = []
+    for video in videos:
+        with suppress(OutsideRoot):
+            requests.append(DecodeRequest(video.video_id, plan.manifest.absolute(video)))
+    return requests
 
 
 def _existing(path: Path) -> Path:
