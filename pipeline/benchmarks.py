@@ -180,9 +180,9 @@ def _bare_loops(encoder: FrozenEncoder) -> dict[str, float]:
     with torch.inference_mode():
         loops["eager"] = _images_per_second((encoder.clip.visual, batch), _ENCODER_SECONDS)
     try:
-        compiled = torch.compile(encoder.clip.visual)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's compiler warns of its own deprecations
+            compiled = torch.compile(encoder.clip.visual)
             loops["compiled"] = _images_per_second((compiled, batch), _ENCODER_SECONDS)
     except torch._dynamo.exc.TorchDynamoException:  # no public name; a machine without g++
         pass
