@@ -76,20 +76,7 @@ def run_extraction(
         PipelineError: if the encoder cannot be loaded.
     """
     device = choose_device(settings.device)
-    store = FeatureStore.open_or_create(
-        plan.store,
-        meaning=plan.meaning,
-        dataset=plan.manifest.dataset,
-        model=plan.description.model,
-        pretrained=plan.description.pretrained,
-        num_views=len(plan.meaning["views"]),
-        embed_dim=plan.description.embed_dim,
-        batch_size=settings.batch_size or _BATCH_SIZES[device.type],
-        precision=choose_precision(settings.precision, device),
-        tool_versions=tool_versions(),
-    )
-    if settings.batch_size is not None and settings.batch_size != store.batch_size:
-        raise BatchSizeFixed(plan.store, store.batch_size, settings.batch_size)
+    store = _open_store(plan, settings, device)
     precision = _resumed_precision(settings.precision, store, device)
 
     def load() -> FrozenEncoder:
@@ -119,9 +106,28 @@ def run_extraction(
             seconds=seconds,
             stop=stop,
         )
-        for outcome in refused:
+        for outcome in refused if stop.signal is None else ():  # a stopped run leaves them for the next one
             attempts = plan.attempts.get(outcome.video_id, 0) + 1
             yield _settle(outcome, Assembly(outcome.attempt), writer, attempts)
+
+
+def _open_store(plan: ExtractionPlan, settings: Settings, device: torch.device) -> FeatureStore:
+    """Open the plan's store, or begin it with this run's batch size and precision."""
+    store = FeatureStore.open_or_create(
+        plan.store,
+        meaning=plan.meaning,
+        dataset=plan.manifest.dataset,
+        model=plan.description.model,
+        pretrained=plan.description.pretrained,
+        num_views=len(plan.meaning["views"]),
+        embed_dim=plan.description.embed_dim,
+        batch_size=settings.batch_size or _BATCH_SIZES[device.type],
+        precision=choose_precision(settings.precision, device),
+        tool_versions=tool_versions(),
+    )
+    if settings.batch_size is not None and settings.batch_size != store.batch_size:
+        raise BatchSizeFixed(plan.store, store.batch_size, settings.batch_size)
+    return store
 
 
 def _requests(plan: ExtractionPlan, refused: list[DecodeOutcome]) -> Iterator[DecodeRequest]:
