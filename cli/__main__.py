@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from vlp.cli import bench, datasets, demo, extract, models, store
+from vlp.cli import bench, datasets, demo, extract, models, predict, report, store, train
 from vlp.cli import eval as evaluation
 from vlp.cli.console import err
 from vlp.cli.errors import explain
@@ -18,6 +18,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("extract")(extract.extract)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.add_typer(evaluation.app, name="eval")
 app.add_typer(store.app, name="store")

@@ -15,6 +15,7 @@ from vlp.cli.options import (
     Model,
     Pretrained,
     Root,
+    StoreFolder,
     cache_folder,
 )
 
@@ -46,7 +47,7 @@ def bench_extract(
     """
     from vlp.cli.extract import describe_encoder
     from vlp.datasplits import load_dataset
-    from vlp.pipeline.benchmarks import bench_extraction
+    from vlp.pipeline.benchmarks.extraction import bench_extraction
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
@@ -62,7 +63,50 @@ def bench_extract(
         retry=Retry(),
         limit=limit,
     )
-    measured = asdict(bench_extraction(plan, spec, Settings(device=device, precision=precision)))
+    _print(asdict(bench_extraction(plan, spec, Settings(device=device, precision=precision))), json_output)
+
+
+@app.command("bank")
+def bench_bank(
+    dataset: Dataset = "toy",
+    model: Model = None,
+    pretrained: Pretrained = None,
+    cache: Cache = None,
+    store: StoreFolder = None,
+    json_output: Json = False,
+) -> None:
+    """Gather clips from a store against a bare NumPy gather of the same rows, in RAM and from a memory map.
+
+    Example: vlp bench bank --dataset toy --json
+    """
+    from vlp.pipeline.benchmarks.bank import bench_bank as measure
+    from vlp.pipeline.encoder_spec import spec_with_defaults
+    from vlp.stores.features import FeatureStore
+    from vlp.stores.locate import select_store
+
+    spec = spec_with_defaults(dataset, model, pretrained)
+    found = store or select_store(
+        cache_folder(cache), dataset=dataset, model=spec.model, pretrained=spec.pretrained_name
+    )
+    _print(asdict(measure(FeatureStore.open(found))), json_output)
+
+
+@app.command("text")
+def bench_text(
+    num_classes: int = typer.Option(101, min=2, max=101, help="How many of UCF101's class names."),
+    device: Device = "auto",
+    json_output: Json = False,
+) -> None:
+    """Take a prompt-learning step through the text tower of a ViT-B against its plain 77-token path.
+
+    Example: vlp bench text --json
+    """
+    from vlp.pipeline.benchmarks.text import bench_text as measure
+
+    _print(asdict(measure(num_classes=num_classes, device=device)), json_output)
+
+
+def _print(measured: dict[str, object], json_output: bool) -> None:
     if json_output:
         print_json(measured)
     else:

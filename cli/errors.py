@@ -100,5 +100,25 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     "ToySetInTheWay": (lambda _: "vlp demo --root FOLDER, with one that is new or empty", ERROR),
     "AnnotationsMissing": (lambda error: f"vlp datasets show {error.dataset}", ERROR),
     "ManifestRootMissing": (lambda _: "the same command with --root FOLDER, where the videos are", ERROR),
+    "UnknownSetting": (
+        lambda _: "vlp train with --set and one of these; docs/training.md lists the recipe",
+        ERROR,
+    ),
+    "RunMissing": (lambda _: "vlp train, or the same command with --run on one of those found", NO_STORE),
+    "RunMismatch": (lambda _: "vlp train with another --name, or with the settings of that run", ERROR),
+    "RunDamaged": (lambda _: "vlp train again, with another --name", ERROR),
+    "FeaturesDiffer": (lambda _: "vlp train again, on features that this version extracts", ERROR),
+    "RunUnfinished": (lambda _: "vlp train again with the settings of that run: it goes on", NO_STORE),
+    "ClosedVocabulary": (lambda _: "vlp train --method ju2022, which takes any class names", ERROR),
+    "ClassOverlap": (lambda _: "the same command with --classes FILE, without the classes trained on", ERROR),
+    "TooFewVideos": (
+        lambda _: "the same command with fewer --shots, or with --classes FILE without these",
+        ERROR,
+    ),
+    "TooFewClasses": (lambda error: f"the same command with --ways {error.num_classes} or fewer", ERROR),
+    "LossNotFinite": (
+        lambda _: "the same command with --set recipe.learning_rate=… lower, and another --name",
+        ERROR,
+    ),
     "DiskTooSmall": (lambda _: "the same command with --cache on a larger disk, or a lower --fps", ERROR),
 }

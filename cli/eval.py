@@ -1,13 +1,26 @@
 """`vlp eval`: accuracy and retrieval from cached features."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from vlp.cli.console import err, print_json
+from vlp.cli.console import print_json
+from vlp.cli.eval_options import (
+    AllowDuplicates,
+    ClassesFile,
+    DatasetOfRun,
+    PerClass,
+    Role,
+    RunFolder,
+    Split,
+    TestOptions,
+    print_result,
+)
+from vlp.cli.eval_runs import zero_shot_of_run
+from vlp.cli.eval_trained import base_to_novel, closed_set, few_shot
+from vlp.cli.inputs import load_encoder, open_inputs
 from vlp.cli.options import (
+    AllowMismatch,
     Annotations,
     Cache,
     Dataset,
@@ -17,49 +30,37 @@ from vlp.cli.options import (
     Model,
     Pretrained,
     Root,
-    cache_folder,
+    StoreFolder,
 )
-from vlp.cli.scores import print_notes, print_retrieval, print_zero_shot
-
-if TYPE_CHECKING:
-    from vlp.datasplits.manifest import Manifest
-    from vlp.pipeline.encoder_spec import EncoderSpec
-    from vlp.pipeline.encoders import FrozenEncoder
-    from vlp.stores.features import FeatureStore
+from vlp.cli.scores import print_notes, print_retrieval
 
 app = typer.Typer(
     name="eval", help="Measure, from features that `vlp extract` has stored.", no_args_is_help=True
 )
+app.command("closed-set")(closed_set)
+app.command("few-shot")(few_shot)
+app.command("base-to-novel")(base_to_novel)
 
-Split = Annotated[
-    str | None,
-    typer.Option(help="A split of the dataset, or all: mean and deviation over its splits. Default: all."),
-]
-Role = Annotated[str, typer.Option(help="Which videos of a split are scored.")]
 Frames = Annotated[
     int | None,
     typer.Option(min=1, help="Frames averaged a video, evenly spread. Default: all that are stored."),
-]
-StoreFolder = Annotated[
-    Path | None, typer.Option("--store", help="A store's folder, where several fit the dataset and model.")
-]
-AllowMismatch = Annotated[
-    bool, typer.Option("--allow-mismatch", help="Warn, not refuse, when another model made the features.")
-]
-AllowDuplicates = Annotated[
-    bool, typer.Option("--allow-duplicates", help="Report, not refuse, tested files that are in train too.")
 ]
 
 
 @app.command("zero-shot")
 def zero_shot(
     *,
-    dataset: Dataset,
+    dataset: DatasetOfRun = None,
+    run: RunFolder = None,
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    classes: ClassesFile = None,
     split: Split = None,
     role: Role = "test",
+    drop_overlap: Annotated[
+        bool, typer.Option("--drop-overlap", help="Leave out the classes that the run was trained on.")
+    ] = False,
     model: Model = None,
     pretrained: Pretrained = None,
     templates: Annotated[
@@ -73,39 +74,41 @@ def zero_shot(
     cache: Cache = None,
     store: StoreFolder = None,
     device: Device = "auto",
-    per_class: Annotated[bool, typer.Option("--per-class", help="Print the table of classes too.")] = False,
+    per_class: PerClass = False,
     allow_mismatch: AllowMismatch = False,
     allow_duplicates: AllowDuplicates = False,
     json_output: Json = False,
 ) -> None:
-    """Classify videos by the texts of their classes; nothing is trained.
+    """Classify videos by the texts of their classes: hand-written, or around the prompts of a run.
 
     Example: vlp eval zero-shot --dataset hmdb51 --templates ensemble --per-class
 
-    Exit status: 0 done, 1 error, 2 usage, 4 no features of this dataset by this model.
+    With --run, the videos show other classes than those it was trained on.
+
+    Exit status: 0 done, 1 error, 2 usage, 4 no such run, or no features of this dataset by this model.
     """
     from vlp.pipeline.coverage import cover_classes
     from vlp.pipeline.methods.zero_shot import Config
+    from vlp.pipeline.protocols import only_classes
 
+    options = TestOptions(dataset, root, annotations, manifest, model, pretrained, cache, store, classes)
+    if run is not None:
+        result, covered = zero_shot_of_run(
+            run, options, split, role, device,
+            drop_overlap=drop_overlap, allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
+        )  # fmt: skip
+        print_result(result, covered, per_class=per_class, json_output=json_output)
+        return
     config = Config(template_set=templates, class_text=class_names)
-    inputs = _open(
-        dataset=dataset,
-        root=root,
-        annotations=annotations,
-        manifest=manifest,
-        model=model,
-        pretrained=pretrained,
-        cache=cache,
-        store=store,
-    )
-    covered = cover_classes(
-        inputs.manifest, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates
-    )
+    inputs = options.open()
+    names = options.class_names()
+    kept = inputs.manifest if names is None else only_classes(inputs.manifest, names)
+    covered = cover_classes(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
     from vlp.pipeline.evaluation import evaluate_zero_shot
 
-    encoder = _load_encoder(inputs.spec, device)
+    encoder = load_encoder(inputs.spec, device)
     result = evaluate_zero_shot(
-        inputs.manifest,
+        kept,
         covered,
         inputs.store,
         encoder,
@@ -113,11 +116,7 @@ def zero_shot(
         num_frames=frames,
         allow_mismatch=allow_mismatch,
     )
-    print_notes(result.provenance, covered)
-    if json_output:
-        print_json(result.to_json())
-    else:
-        print_zero_shot(result, per_class=per_class)
+    print_result(result, covered, per_class=per_class, json_output=json_output)
 
 
 @app.command("retrieval")
@@ -153,7 +152,7 @@ def retrieval(
     """
     from vlp.pipeline.coverage import cover_captions
 
-    inputs = _open(
+    inputs = open_inputs(
         dataset=dataset,
         root=root,
         annotations=annotations,
@@ -168,7 +167,7 @@ def retrieval(
     )
     from vlp.pipeline.tasks.retrieval import evaluate_retrieval
 
-    encoder = _load_encoder(inputs.spec, device)
+    encoder = load_encoder(inputs.spec, device)
     result = evaluate_retrieval(
         inputs.manifest,
         covered,
@@ -183,45 +182,3 @@ def retrieval(
         print_json(result.to_json())
     else:
         print_retrieval(result)
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    manifest: "Manifest"
-    store: "FeatureStore"
-    spec: "EncoderSpec"
-
-
-def _open(
-    *,
-    dataset: str,
-    root: Path | None,
-    annotations: Path | None,
-    manifest: Path | None,
-    model: str | None,
-    pretrained: str | None,
-    cache: Path | None,
-    store: Path | None,
-) -> _Inputs:
-    from vlp.datasplits import dataset_module, load_dataset
-    from vlp.pipeline.encoder_spec import spec_with_defaults
-    from vlp.stores.features import FeatureStore
-    from vlp.stores.locate import select_store
-
-    if manifest is None:
-        dataset_module(dataset)  # a misspelt name is said to be unknown, not without features
-    spec = spec_with_defaults(dataset, model, pretrained)
-    found = store or select_store(
-        cache_folder(cache), dataset=dataset, model=spec.model, pretrained=spec.pretrained_name
-    )
-    listed = load_dataset(dataset, root=root, annotations=annotations, manifest=manifest)
-    return _Inputs(listed, FeatureStore.open(found), spec)
-
-
-def _load_encoder(spec: "EncoderSpec", device: str) -> "FrozenEncoder":
-    from vlp.pipeline.encoders import load_encoder
-
-    encoder = load_encoder(spec, device=device)
-    for note in encoder.description.notes:
-        err.print(f"Note: {note}", markup=False)
-    return encoder

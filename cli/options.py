@@ -28,8 +28,24 @@ Pretrained = Annotated[
     str | None, typer.Option(help="One of the model's tags, or a local weights file. Default: openai.")
 ]
 Cache = Annotated[Path | None, typer.Option(help="Folder of all stores. Default: $VLP_CACHE, or ./cache.")]
+StoreFolder = Annotated[
+    Path | None, typer.Option("--store", help="A store's folder, where several fit the dataset and model.")
+]
+AllowMismatch = Annotated[
+    bool, typer.Option("--allow-mismatch", help="Warn, not refuse, when another model made the features.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+SettingsRow = Annotated[str | None, typer.Option("--row", help="A row of the paper's tables, such as A5.")]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML with the mappings method and recipe.")
+]
+SettingValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="method.FIELD=VALUE or recipe.FIELD=VALUE; may be given often."),
+]
+Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 
 
 def cache_folder(cache: Path | None) -> Path:

@@ -7,10 +7,18 @@ from vlp.cli.console import err, out, print_table
 
 if TYPE_CHECKING:
     from vlp.pipeline.coverage import Coverage
-    from vlp.pipeline.evaluation import SplitAccuracy, ZeroShotResult
+    from vlp.pipeline.results import AccuracyResult, SplitAccuracy
     from vlp.pipeline.tasks.retrieval import RetrievalResult
+    from vlp.pipeline.trial_results import TrialsResult
 
 _NOTHING = "-"
+_TITLES = {
+    "zero-shot": "Zero-shot",
+    "closed-set": "Closed-set",
+    "few-shot": "Few-shot",
+    "base-to-novel": "Base-to-novel",
+}
+_METRICS = {"top1": "top-1", "top5": "top-5", "harmonic_mean": "harmonic mean"}
 
 
 def print_notes(provenance: Mapping[str, Any], coverages: "Sequence[Coverage]") -> None:
@@ -38,7 +46,7 @@ def print_notes(provenance: Mapping[str, Any], coverages: "Sequence[Coverage]") 
         err.print(f"Note: {note}", markup=False)
 
 
-def print_zero_shot(result: "ZeroShotResult", *, per_class: bool) -> None:
+def print_accuracy(result: "AccuracyResult", *, per_class: bool) -> None:
     """Print accuracy, a row a split, on stdout."""
     facts = result.provenance
     rows = [_accuracy_row(split) for split in result.splits]
@@ -57,19 +65,44 @@ def print_zero_shot(result: "ZeroShotResult", *, per_class: bool) -> None:
             "class mean %",
         ),
         rows,
-        title=f"Zero-shot, {facts['dataset']}, {facts['num_classes']} classes",
+        title=f"{_TITLES[facts['protocol']]}, {facts['dataset']}, {facts['num_classes']} classes",
     )
     if per_class:
         for split in result.splits:
             title = f"\nClasses of {split.coverage.split}" if split.coverage.split else "\nClasses"
             table = [(row.name, f"{row.num_videos:,}", _percent(row.top1)) for row in split.classes]
             print_table(("class", "videos", "top-1 %"), table, title=title)
-    _print_facts(
-        facts,
-        f"Text: templates {facts['template_set']} (version {facts['templates_version']}), "
-        f"class names {facts['class_text']}",
-        "Low and high: 95% interval of top-1 (Wilson)",
+    _print_facts(facts, *_made_of(facts), "Low and high: 95% interval of top-1 (Wilson)")
+
+
+def print_trials(result: "TrialsResult") -> None:
+    """Print what repeated trainings gave, on stdout."""
+    facts = result.provenance
+    rows = []
+    for metric in result.metrics:
+        mean, half = result.summary(metric)
+        values = [trial.values[metric] for trial in result.trials]
+        spread = (_percent(half), _percent(min(values)), _percent(max(values)))
+        rows.append((_METRICS.get(metric, metric), f"{len(values):,}", _percent(mean), *spread))
+    shots = f"{facts['shots']}-shot, " if facts.get("shots") else ""
+    ways = f"{facts['ways']}-way, " if facts.get("ways") else ""
+    print_table(
+        ("measured", "trainings", "mean %", "± (95%)", "least %", "most %"),
+        rows,
+        title=f"{_TITLES[facts['protocol']]}, {shots}{ways}{facts['dataset']}",
     )
+    _print_facts(facts, *_made_of(facts), "±: half of the 95% interval of the mean (Student's t)")
+
+
+def _made_of(facts: Mapping[str, Any]) -> list[str]:
+    lines = [f"Method: {facts['method']}"]
+    if facts.get("run"):
+        lines[0] += f", run {facts['run']}"
+    if facts.get("template_set"):
+        lines.append(f"Text: templates {facts['template_set']} (version {facts['templates_version']})")
+    if facts.get("class_text"):
+        lines.append(f"Class names: {facts['class_text']}")
+    return lines
 
 
 def _accuracy_row(split: "SplitAccuracy") -> list[str]:

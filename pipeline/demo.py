@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vlp.datasplits.manifest import Manifest
 from vlp.datasplits.templates import TEMPLATE_SETS
 from vlp.pipeline.bank import video_features
+from vlp.pipeline.clips import Clips
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.methods import zero_shot
 from vlp.pipeline.metrics.accuracy import predictions
@@ -111,7 +112,7 @@ def _hits(
     """Tell for each video whether its highest score is right: (B,)."""
     method = zero_shot.build(zero_shot.Config(template_set=template_set), encoder, classes)
     with torch.inference_mode():
-        scores = method(torch.from_numpy(features).to(encoder.device)).double().cpu().numpy()
+        scores = method(Clips(torch.from_numpy(features).to(encoder.device))).double().cpu().numpy()
     truth = np.array([list(classes).index(label) for label in labels])
     hits: NDArray[np.bool_] = predictions(scores) == truth
     return hits

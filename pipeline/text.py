@@ -87,6 +87,14 @@ def class_features(encoder: TextEncoder, names: Sequence[str], templates: Sequen
     return TextFeatures(F.normalize(mean, dim=-1), tuple(truncated))
 
 
+def learnt_logit_scale(encoder: TextEncoder) -> Tensor:
+    """Give the factor on cosines that CLIP was trained to, 1 / τ: a scalar."""
+    learnt = encoder.clip.logit_scale
+    if not isinstance(learnt, Tensor):
+        raise TypeError(f"{type(encoder.clip).__name__}.logit_scale is no tensor")
+    return learnt.detach().float().exp().reshape(()).clone()
+
+
 def too_long(encoder: TextEncoder, sentences: Sequence[str]) -> tuple[int, ...]:
     """Find the sentences that the encoder's tokenizer cuts.
 

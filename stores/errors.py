@@ -151,6 +151,44 @@ class NonFiniteFeatures(StoreError, ValueError):
         self.num_values = num_values
 
 
+class RunMissing(StoreError):
+    """There is no run at this place."""
+
+    def __init__(self, path: Path, found: Sequence[str]) -> None:
+        there = f"Found: {', '.join(found)}." if found else f"The folder {path.parent.absolute()} holds none."
+        super().__init__(f"no run at {path}. {there}")
+        self.path = path
+        self.found = tuple(found)
+
+
+class RunDamaged(StoreError):
+    """A file of a run is not what a run writes."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path} is damaged: {what}.")
+        self.path = path
+        self.what = what
+
+
+class RunMismatch(StoreError):
+    """A run of this name exists, with other settings."""
+
+    def __init__(self, path: Path, differences: Sequence[str]) -> None:
+        shown = "; ".join(line if len(line) <= 200 else f"{line[:200]}…" for line in differences[:5])
+        more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
+        super().__init__(f"{path} was trained with other settings: {shown}{more}.")
+        self.path = path
+        self.differences = tuple(differences)
+
+
+class RunUnfinished(StoreError):
+    """A run has no trained weights yet."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} has not been trained to its end.")
+        self.path = path
+
+
 def _videos(video_ids: Sequence[str]) -> str:
     if not video_ids:
         return ""

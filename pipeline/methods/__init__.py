@@ -4,5 +4,10 @@ The values are module names, so that listing the methods imports none of them (a
 """
 
 METHODS: dict[str, str] = {
+    "ju2022": "vlp.pipeline.methods.ju2022",
+    "linear_probe": "vlp.pipeline.methods.linear_probe",
+    "residual_adapter": "vlp.pipeline.methods.residual_adapter",
+    "tip_adapter": "vlp.pipeline.methods.tip_adapter",
+    "tip_adapter_f": "vlp.pipeline.methods.tip_adapter_f",
     "zero_shot": "vlp.pipeline.methods.zero_shot",
 }

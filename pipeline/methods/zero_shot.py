@@ -18,9 +18,12 @@ from torch import Tensor, nn
 
 from vlp.datasplits.class_text import class_text
 from vlp.datasplits.templates import template_set
-from vlp.pipeline.text import TextEncoder, class_features
+from vlp.pipeline.clips import Clips
+from vlp.pipeline.recipe import Recipe
+from vlp.pipeline.text import TextEncoder, class_features, learnt_logit_scale
 
 READS = "embedding"
+RECIPE = Recipe(sampling="whole", num_frames=1, num_test_clips=1, optimizer="none")
 
 
 @dataclass(frozen=True)
@@ -66,20 +69,20 @@ class ZeroShot(nn.Module):
 
     def __init__(self, class_features: Tensor, logit_scale: Tensor, truncated: Sequence[str]) -> None:
         super().__init__()
-        self.register_buffer("class_features", class_features)
-        self.register_buffer("logit_scale", logit_scale)
+        self.register_buffer("class_features", class_features, persistent=False)
+        self.register_buffer("logit_scale", logit_scale, persistent=False)
         self.truncated = tuple(truncated)
 
-    def forward(self, embeddings: Tensor) -> Tensor:
+    def forward(self, clips: Clips) -> Tensor:
         """Score videos.
 
         Args:
-            embeddings: (B, T, D) raw frame embeddings.
+            clips: B clips.
 
         Returns:
             (B, C) logits: cosine of the mean frame and each class, times the logit scale.
         """
-        video = F.normalize(embeddings.float().mean(dim=1), dim=-1)
+        video = F.normalize(clips.embeddings.float().mean(dim=1), dim=-1)
         return self.logit_scale * video @ self.class_features.T
 
 
@@ -92,7 +95,7 @@ def build(config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> Z
         class_names: C names as the dataset spells them (or sentences, for `SENTENCES`).
 
     Returns:
-        A module from (B, T, D) embeddings to (B, C) logits, on the encoder's device.
+        A module from B clips to (B, C) logits, on the encoder's device.
 
     Raises:
         ValueError: if there is no class.
@@ -110,7 +113,4 @@ def build(config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> Z
 def _logit_scale(config: Config, encoder: TextEncoder, device: torch.device) -> Tensor:
     if config.logit_scale is not None:
         return torch.tensor(config.logit_scale, device=device)
-    learnt = encoder.clip.logit_scale
-    if not isinstance(learnt, Tensor):
-        raise TypeError(f"{type(encoder.clip).__name__}.logit_scale is no tensor")
-    return learnt.detach().float().exp().reshape(()).clone()
+    return learnt_logit_scale(encoder)

@@ -15,11 +15,12 @@ from vlp.datasplits.class_text import CLASS_TEXT_VERSION
 from vlp.datasplits.manifest import Manifest
 from vlp.datasplits.templates import TEMPLATES_VERSION
 from vlp.pipeline.bank import tolerated_differences, video_features
+from vlp.pipeline.clips import Clips
 from vlp.pipeline.coverage import Coverage
 from vlp.pipeline.encoders import FrozenEncoder
-from vlp.pipeline.evaluation import coverage_json, provenance_json
 from vlp.pipeline.methods import zero_shot
 from vlp.pipeline.metrics.retrieval import Ranks, Ties, caption_ranks, ranks, recall_at
+from vlp.pipeline.results import coverage_json, frames_in_words, provenance_json
 from vlp.stores.features import FeatureStore
 
 RECALLS = (1, 5, 10)
@@ -106,7 +107,7 @@ def evaluate_retrieval(
     """
     mismatch = tolerated_differences(store, encoder.description, allow_mismatch=allow_mismatch)
     provenance = {
-        **provenance_json("retrieval", manifest, store, num_frames, mismatch),
+        **provenance_json("retrieval", manifest, store, frames_in_words(num_frames), mismatch),
         "view_aggregation": VIEW_AGGREGATION,
         "method": "zero_shot",
         "template_set": zero_shot.SENTENCES.template_set,
@@ -129,7 +130,7 @@ def _retrieve(
     num_videos, num_views, width = features.shape
     clips = torch.from_numpy(features.reshape(num_videos * num_views, 1, width)).to(encoder.device)
     with torch.inference_mode():
-        cosines = method(clips).double().cpu().view(num_videos, num_views, -1).mean(dim=1).numpy()
+        cosines = method(Clips(clips)).double().cpu().view(num_videos, num_views, -1).mean(dim=1).numpy()
     return SplitRetrieval(
         coverage=coverage,
         num_truncated=len(method.truncated),

@@ -14,8 +14,9 @@ from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.coverage import cover_classes
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
-from vlp.pipeline.evaluation import ZeroShotResult, evaluate_zero_shot
+from vlp.pipeline.evaluation import evaluate_zero_shot
 from vlp.pipeline.methods.zero_shot import Config
+from vlp.pipeline.results import AccuracyResult
 from vlp.pipeline.text import class_features
 from vlp.stores.errors import StoreMismatch
 from vlp.stores.features import FeatureStore
@@ -77,7 +78,7 @@ def store(make_store: MakeStore, encoder: FrozenEncoder, looks: Mapping[str, np.
     return make_store(videos, meaning=meaning_of(encoder), names=("sports", "tiny", "random"))
 
 
-def evaluate(store: FeatureStore, encoder: FrozenEncoder, **settings: Any) -> ZeroShotResult:
+def evaluate(store: FeatureStore, encoder: FrozenEncoder, **settings: Any) -> AccuracyResult:
     split = settings.pop("split", None)
     return evaluate_zero_shot(
         MANIFEST, cover_classes(MANIFEST, store, split=split), store, encoder, Config(), **settings

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from vlp.datasplits.errors import DatasetError
+from vlp.pipeline.clips import Clips
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
 from vlp.pipeline.methods import zero_shot
@@ -27,15 +28,15 @@ def test_logits_are_clips_own_for_the_mean_frame_and_the_filled_template(encoder
     with torch.no_grad():
         text = encoder.clip.encode_text(encoder.tokenizer(texts), normalize=True)
         expected = encoder.clip.logit_scale.exp() * F.normalize(frames.mean(dim=1), dim=-1) @ text.T
-    logits = build(Config(), encoder, CLASSES)(frames)
+    logits = build(Config(), encoder, CLASSES)(Clips(frames))
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
 
 
 def test_a_temperature_replaces_the_learnt_one(encoder: FrozenEncoder) -> None:
     frames = torch.randn(2, 5, 16)
-    cosines = build(Config(logit_scale=1.0), encoder, CLASSES)(frames)
+    cosines = build(Config(logit_scale=1.0), encoder, CLASSES)(Clips(frames))
     assert cosines.abs().max() <= 1 + 1e-6
-    hot = build(Config(logit_scale=1 / 0.07), encoder, CLASSES)(frames)
+    hot = build(Config(logit_scale=1 / 0.07), encoder, CLASSES)(Clips(frames))
     torch.testing.assert_close(hot, cosines / 0.07, atol=1e-5, rtol=0)
 
 
@@ -43,7 +44,7 @@ def test_sentences_are_encoded_as_they_are(encoder: FrozenEncoder) -> None:
     sentences = ["A man_in Red walks", "a Dog"]
     with torch.no_grad():
         text = encoder.clip.encode_text(encoder.tokenizer(sentences), normalize=True)
-    torch.testing.assert_close(build(SENTENCES, encoder, sentences)(text[:, None, :]), text @ text.T)
+    torch.testing.assert_close(build(SENTENCES, encoder, sentences)(Clips(text[:, None, :])), text @ text.T)
 
 
 def test_names_that_are_cut_are_reported_as_they_were_given(encoder: FrozenEncoder) -> None:
@@ -54,7 +55,7 @@ def test_names_that_are_cut_are_reported_as_they_were_given(encoder: FrozenEncod
 def test_nothing_is_trained_and_the_frozen_clip_stays_as_it_is(encoder: FrozenEncoder) -> None:
     before = {name: tensor.clone() for name, tensor in encoder.clip.state_dict().items()}
     method = build(Config(), encoder, CLASSES)
-    method(torch.randn(1, 2, 16))
+    method(Clips(torch.randn(1, 2, 16)))
     assert list(method.parameters()) == []
     after = encoder.clip.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -63,7 +64,7 @@ def test_nothing_is_trained_and_the_frozen_clip_stays_as_it_is(encoder: FrozenEn
 
 def test_scores_can_enter_a_graph(encoder: FrozenEncoder) -> None:
     frames = torch.randn(1, 2, 16, requires_grad=True)
-    build(Config(), encoder, CLASSES)(frames).sum().backward()
+    build(Config(), encoder, CLASSES)(Clips(frames)).sum().backward()
     assert frames.grad is not None
 
 

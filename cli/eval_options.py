@@ -1,0 +1,117 @@
+"""What the commands of `vlp eval` share: options, and what they resolve to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlp.cli.console import err, print_json
+from vlp.cli.inputs import Inputs, open_inputs, open_inputs_of
+from vlp.cli.scores import print_accuracy, print_notes, print_trials
+
+if TYPE_CHECKING:
+    from vlp.pipeline.coverage import Coverage
+    from vlp.pipeline.results import AccuracyResult
+    from vlp.pipeline.trial_results import TrialsResult
+    from vlp.stores.runs import RunDirectory
+
+DatasetOfRun = Annotated[
+    str | None, typer.Option("--dataset", help="Which dataset. Default: the run's own, where --run is given.")
+]
+RunFolder = Annotated[Path | None, typer.Option("--run", help="Folder of a trained run.")]
+ClassesFile = Annotated[
+    Path | None, typer.Option("--classes", help="Only these classes: a file with a name a line.")
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="A split of the dataset, or all: mean and deviation over its splits. Default: all."),
+]
+Role = Annotated[str, typer.Option(help="Which videos of a split are scored.")]
+AllowDuplicates = Annotated[
+    bool, typer.Option("--allow-duplicates", help="Report, not refuse, tested files that are in train too.")
+]
+PerClass = Annotated[bool, typer.Option("--per-class", help="Print the table of classes too.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything that is random.")]
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """The options that say what is scored, as they were typed."""
+
+    dataset: str | None
+    root: Path | None
+    annotations: Path | None
+    manifest: Path | None
+    model: str | None
+    pretrained: str | None
+    cache: Path | None
+    store: Path | None
+    classes: Path | None = None
+
+    def open(self, run: "RunDirectory | None" = None) -> Inputs:
+        """Find lists and store; what is not named is the run's own.
+
+        Raises:
+            typer.BadParameter: if neither a dataset nor a run is named.
+        """
+        if run is None and self.dataset is None:
+            raise typer.BadParameter("name a dataset, or a run with --run", param_hint="--dataset")
+        if run is not None:
+            return open_inputs_of(
+                run,
+                dataset=self.dataset,
+                root=self.root,
+                annotations=self.annotations,
+                manifest=self.manifest,
+                model=self.model,
+                pretrained=self.pretrained,
+                cache=self.cache,
+                store=self.store,
+            )
+        return open_inputs(
+            dataset=str(self.dataset),
+            root=self.root,
+            annotations=self.annotations,
+            manifest=self.manifest,
+            model=self.model,
+            pretrained=self.pretrained,
+            cache=self.cache,
+            store=self.store,
+        )
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Read the classes that were listed; None for all.
+
+        Raises:
+            ListUnreadable: as `read_list`.
+        """
+        from vlp.pipeline.protocols import read_list
+
+        return None if self.classes is None else read_list(self.classes)
+
+
+def print_result(
+    result: "AccuracyResult", coverages: "Sequence[Coverage]", *, per_class: bool, json_output: bool
+) -> None:
+    """Print accuracies, with what a reader must know on stderr."""
+    print_notes(result.provenance, coverages)
+    if json_output:
+        print_json(result.to_json())
+    else:
+        print_accuracy(result, per_class=per_class)
+
+
+def print_repeated(result: "TrialsResult", coverages: "Sequence[Coverage]", *, json_output: bool) -> None:
+    """Print what repeated trainings gave, with what a reader must know on stderr."""
+    print_notes(result.provenance, coverages)
+    if json_output:
+        print_json(result.to_json())
+    else:
+        print_trials(result)
+
+
+def tell(line: str) -> None:
+    """Say on stderr what is being done."""
+    err.print(line, markup=False)

@@ -1,0 +1,100 @@
+"""Test a trained run: on its own classes, or on classes that it was not trained on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlp.cli.eval_options import TestOptions, tell
+from vlp.cli.inputs import Inputs, load_encoder
+
+if TYPE_CHECKING:
+    from vlp.datasplits.manifest import Manifest
+    from vlp.pipeline.coverage import Coverage
+    from vlp.pipeline.results import AccuracyResult
+    from vlp.stores.runs import RunDirectory
+
+
+def zero_shot_of_run(
+    run: Path,
+    options: TestOptions,
+    split: str | None,
+    role: str,
+    device: str,
+    *,
+    drop_overlap: bool,
+    allow_mismatch: bool,
+    allow_duplicates: bool,
+) -> "tuple[AccuracyResult, tuple[Coverage, ...]]":
+    """Test a run on classes that it was not trained on.
+
+    Raises:
+        ClassOverlap: if they are of its own dataset, and it was trained on some of them.
+    """
+    from vlp.pipeline.protocols import ClassOverlap, overlap
+    from vlp.pipeline.trained import trained_classes
+    from vlp.stores.runs import RunDirectory
+
+    folder = RunDirectory.open(run)
+    inputs = options.open(folder)
+    config = folder.config()
+    kept = kept_classes(inputs.manifest, options.class_names())
+    known = overlap(trained_classes(folder, config), kept.classes)
+    if known and drop_overlap:
+        kept = kept_classes(inputs.manifest, [name for name in kept.classes if name not in set(known)])
+    elif known and config.get("dataset") == kept.dataset:
+        raise ClassOverlap(kept.dataset, known)
+    elif known:
+        tell(f"Note: {len(known)} of these classes were trained on too, and are kept: {', '.join(known)}")
+    return test_run(
+        folder, inputs, kept, "zero-shot", split, role, device,
+        allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
+    )  # fmt: skip
+
+
+def test_run(
+    folder: "RunDirectory",
+    inputs: Inputs,
+    kept: "Manifest",
+    protocol: str,
+    split: str | None,
+    role: str,
+    device: str,
+    *,
+    allow_mismatch: bool,
+    allow_duplicates: bool,
+) -> "tuple[AccuracyResult, tuple[Coverage, ...]]":
+    """Score a run, and keep the result in it."""
+    from vlp.pipeline.coverage import DuplicateVideos, cover_classes
+    from vlp.pipeline.evaluation import evaluate_run
+    from vlp.pipeline.trained import check_leaks, load_run
+
+    names = kept.classes
+    if protocol == "closed-set":
+        from vlp.pipeline.trained import trained_classes
+
+        names = trained_classes(folder, folder.config())
+        kept = kept_classes(kept, names)
+    covered = cover_classes(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
+    leaks = check_leaks(folder, covered, inputs.store)
+    if leaks and not allow_duplicates and covered[0].split is not None:
+        raise DuplicateVideos(kept.dataset, split, role, leaks)
+    if leaks:
+        tell(f"Note: {len(leaks):,} of the tested videos were trained on, such as {leaks[0][1]}")
+    encoder = load_encoder(inputs.spec, device)
+    trained = load_run(folder, encoder, names)
+    result = evaluate_run(
+        protocol, trained, kept, covered, inputs.store, encoder, allow_mismatch=allow_mismatch
+    )
+    parts = (protocol, kept.dataset, split)
+    folder.write_result(
+        "-".join(part.replace("/", "_").replace(" ", "_") for part in parts if part),
+        result.to_json(with_videos=True),
+    )
+    return result, covered
+
+
+def kept_classes(manifest: "Manifest", names: Sequence[str] | None) -> "Manifest":
+    """Keep some classes of a dataset; None for all."""
+    from vlp.pipeline.protocols import only_classes
+
+    return manifest if names is None else only_classes(manifest, names)

@@ -1,0 +1,1 @@
+"""What `vlp bench NAME` measures, one file a bench: ratios within one run, against a fair baseline."""

@@ -1,0 +1,81 @@
+"""Scores of videos: every test clip in every view, averaged."""
+
+import zlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vlp.pipeline.bank import FeatureBank, drawn_test_clips
+from vlp.pipeline.clips import Clips
+from vlp.pipeline.recipe import Recipe
+
+_BATCH_BYTES = 64 << 20
+
+
+def score_videos(
+    method: nn.Module,
+    bank: FeatureBank,
+    videos: NDArray[np.int64],
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+) -> NDArray[np.float64]:
+    """Score videos against the method's classes.
+
+    The clips of a video depend on the seed and its id alone, so that its score is the same in every list of videos.
+
+    Args:
+        method: from clips to logits (B, C); it is left in evaluation mode.
+        bank: features.
+        videos: (B,) places in the bank's list.
+        recipe: test clips, and how they are averaged.
+        seed: of random clips.
+        device: where the method is.
+
+    Returns:
+        (B, C) in float64, in which small probabilities do not tie at 0: probabilities, or mean logits for
+        "logits".
+    """
+    method.eval()
+    clip_bytes = 4 * recipe.num_frames * bank.embed_dim * recipe.num_test_clips * bank.num_views
+    batch_size = max(1, _BATCH_BYTES // clip_bytes)
+    with torch.inference_mode():
+        scores = [
+            _score(method, bank, videos[begin : begin + batch_size], recipe, seed, device)
+            for begin in range(0, len(videos), batch_size)
+        ]
+    joined: NDArray[np.float64] = torch.cat(scores).numpy()
+    return joined
+
+
+def _score(
+    method: nn.Module,
+    bank: FeatureBank,
+    videos: NDArray[np.int64],
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+) -> Tensor:
+    clips = _test_clips(bank, videos, recipe, seed).to(device)
+    logits = method(clips).double().cpu()
+    values = logits.softmax(dim=-1) if recipe.aggregation == "probabilities" else logits
+    mean: Tensor = values.view(len(videos), -1, values.shape[-1]).mean(dim=1)
+    return mean
+
+
+def _test_clips(bank: FeatureBank, videos: NDArray[np.int64], recipe: Recipe, seed: int) -> Clips:
+    if not recipe.sampling.startswith("random-gap"):
+        return drawn_test_clips(bank, videos, recipe, np.random.default_rng(seed))
+    drawn = [
+        drawn_test_clips(bank, videos[[place]], recipe, _rng_of(bank.video_ids[video], seed))
+        for place, video in enumerate(videos.tolist())
+    ]
+    gaps = torch.cat([clips.gaps for clips in drawn if clips.gaps is not None])
+    return Clips(torch.cat([clips.embeddings for clips in drawn]), gaps)
+
+
+def _rng_of(video_id: str, seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(video_id.encode())])

@@ -1,0 +1,277 @@
+"""CLIP's frozen text tower with learnable tokens around a name, at the cost of what differs between names.
+
+    tower = PromptableTextTower(encoder)
+    tokens = tower.tokens(["archery", "bowling"], num_prefix=16, num_suffix=16)
+    tower.encode(tokens, prefix, suffix)        # (C, D), differentiable in both
+
+A sequence is SOT, prefix, name, suffix, EOT, with CLIP's positions added over all of it; the feature is read at EOT.
+The mask is causal, which allows four savings, all of them exact:
+
+- nothing behind EOT is computed;
+- SOT and the prefix see nothing of the name: their rows are computed once, not C times;
+- names of one length go together, so that there is no padding between name and suffix;
+- in the last block only EOT's row is computed, and from the others their keys and values.
+
+Source: CLIP (Radford et al., ICML 2021, arXiv:2103.00020), as open_clip builds it (`CLIP` and `TextTransformer`).
+`encode_plain` is the path without savings, over all positions of all names: what the savings are measured against.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vlp.pipeline.errors import PipelineError
+from vlp.pipeline.open_clip_port import open_clip
+from vlp.pipeline.text import TextEncoder
+from vlp.pipeline.text_blocks import layer_norm, linear, packed_block, packed_last_block
+
+_NOT_AT_THE_END = "its feature is not read at the end of the text"
+
+
+class TextTowerUnsuitable(PipelineError):
+    """A text tower that is not CLIP's causal one, so that prompts cannot be learnt through it."""
+
+    def __init__(self, model: str, why: str) -> None:
+        super().__init__(
+            f"prompts cannot be learnt through the text tower of {model}: {why}. It serves zero_shot only."
+        )
+        self.model = model
+        self.why = why
+
+
+@dataclass(frozen=True)
+class ClassTokens:
+    """Names as tokens, grouped by length.
+
+    Attributes:
+        num_prefix, num_suffix: k1 and k2, the learnable tokens that names are encoded with.
+        groups: names of one length: (their indices (c,), their tokens (c, n)), each index once; n may be 0.
+        truncated: indices of the names that were cut to fit, in order.
+    """
+
+    num_prefix: int
+    num_suffix: int
+    groups: tuple[tuple[Tensor, Tensor], ...]
+    truncated: tuple[int, ...]
+
+    @property
+    def num_names(self) -> int:
+        """C."""
+        return sum(len(indices) for indices, _ in self.groups)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Number of tokens of each name, (C,)."""
+        lengths = [0] * self.num_names
+        for indices, ids in self.groups:
+            for index in indices.tolist():
+                lengths[index] = ids.shape[1]
+        return tuple(lengths)
+
+
+class PromptableTextTower:
+    """A frozen text tower, used from the outside; it is no module and owns no parameter.
+
+    Args:
+        encoder: a CLIP; its text tower's weights are frozen here, if they are not yet.
+
+    Attributes:
+        width: W, of its tokens.
+        embed_dim: D, of its features.
+        context_length: positions, 77.
+
+    Raises:
+        TextTowerUnsuitable: if the tower is not CLIP's causal one.
+    """
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._tower = _causal_tower(encoder.clip)
+        self._tower.requires_grad_(requires_grad=False)
+        self._tokenizer = encoder.tokenizer
+        self._blocks = _blocks(self._tower)
+        self.width = int(self._tower.positional_embedding.shape[1])
+        self.context_length = int(self._tower.positional_embedding.shape[0])
+        empty = self._tokenizer([""])[0]
+        self._start, self._end = empty[:2].tolist()
+        if _place_read(self._tower, empty) != 1:
+            raise TextTowerUnsuitable(type(encoder.clip).__name__, _NOT_AT_THE_END)
+        self.embed_dim = int(self._projected(self._positions(torch.float32)[:1]).shape[-1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        device: torch.device = self._tower.positional_embedding.device
+        return device
+
+    def tokens(self, names: Sequence[str], *, num_prefix: int, num_suffix: int) -> ClassTokens:
+        """Tokenise names, and cut those that leave no room for SOT, prefix, suffix and EOT.
+
+        Args:
+            names: C texts.
+            num_prefix: k1.
+            num_suffix: k2.
+
+        Raises:
+            ValueError: if there is no name, a count is negative, or no position is left for a name.
+        """
+        room = self.context_length - 2 - num_prefix - num_suffix
+        if not names or min(num_prefix, num_suffix) < 0 or room < 1:
+            raise ValueError(
+                f"{len(names)} names between {num_prefix} and {num_suffix} learnt tokens: "
+                f"{self.context_length} positions leave {room} for a name"
+            )
+        uncut = self._tokenizer(list(names), context_length=self.context_length + 1)
+        ids = [row[1 : _first(row, self._end)] for row in uncut]
+        truncated = tuple(index for index, name in enumerate(ids) if len(name) > room)
+        ids = [name[:room] for name in ids]
+        groups = []
+        for length in sorted({len(name) for name in ids}):
+            members = [index for index, name in enumerate(ids) if len(name) == length]
+            stacked = torch.stack([ids[index] for index in members])
+            groups.append((torch.tensor(members, device=self.device), stacked.to(self.device)))
+        return ClassTokens(num_prefix, num_suffix, tuple(groups), truncated)
+
+    def encode(self, tokens: ClassTokens, prefix: Tensor, suffix: Tensor) -> Tensor:
+        """Encode names between learnable tokens.
+
+        Args:
+            tokens: C names.
+            prefix: (k1, W).
+            suffix: (k2, W), or (C, k2, W) where it differs between names.
+
+        Returns:
+            (C, D) raw features, in the dtype of the prompts.
+
+        Raises:
+            ValueError: if the prompts are not of the shapes that the names were tokenised for.
+        """
+        _check_prompts(tokens, prefix, suffix, self.width)
+        positions = self._positions(prefix.dtype)
+        num_shared = 1 + tokens.num_prefix
+        shared = torch.cat([self._embed(self._start, prefix.dtype)[None], prefix]) + positions[:num_shared]
+        rows, shapes = [shared], []
+        for indices, ids in tokens.groups:
+            own = self._sequences(ids, suffix if suffix.ndim == 2 else suffix[indices])
+            own = own + positions[num_shared : num_shared + own.shape[1]]
+            shapes.append((own.shape[0], own.shape[1]))
+            rows.append(own.flatten(0, 1))
+        x = torch.cat(rows)
+        for block in self._blocks[:-1]:
+            x = packed_block(block, x, num_shared, shapes)
+        ends = packed_last_block(self._blocks[-1], x, num_shared, shapes)
+        order = torch.cat([indices for indices, _ in tokens.groups]).argsort()
+        return self._read(ends[order])
+
+    def encode_plain(self, tokens: ClassTokens, prefix: Tensor, suffix: Tensor) -> Tensor:
+        """Encode as `encode` does, without any saving: all positions of all names, through the tower's own blocks.
+
+        Args, returns and errors are those of `encode`.
+        """
+        _check_prompts(tokens, prefix, suffix, self.width)
+        dtype = prefix.dtype
+        positions = self._positions(dtype)
+        sequences, ends, order = [], [], []
+        for indices, ids in tokens.groups:
+            own = self._sequences(ids, suffix if suffix.ndim == 2 else suffix[indices])
+            start = self._embed(self._start, dtype)
+            lead = torch.cat([start[None], prefix]).expand(len(ids), -1, -1)
+            whole = torch.cat([lead, own], dim=1)
+            sequences.append(F.pad(whole, (0, 0, 0, self.context_length - whole.shape[1])))
+            ends.append(torch.full((len(ids),), whole.shape[1] - 1, device=self.device))
+            order.append(indices)
+        x = torch.cat(sequences) + positions
+        for block in self._blocks:
+            x = block(x, attn_mask=self._tower.attn_mask)
+        x = x[torch.arange(len(x), device=self.device), torch.cat(ends)]
+        return self._read(x[torch.cat(order).argsort()])
+
+    def token_embeddings(self) -> Tensor:
+        """Give the embeddings of the vocabulary, (vocabulary, W)."""
+        table: Tensor = self._tower.token_embedding.weight
+        return table
+
+    def storages(self) -> frozenset[int]:
+        """Give the addresses of its frozen tensors, by which they can be told from what a step makes."""
+        tensors = (*self._tower.parameters(), *self._tower.buffers())
+        return frozenset(tensor.untyped_storage().data_ptr() for tensor in tensors)
+
+    def words(self, token_ids: Sequence[int]) -> list[str]:
+        """Give the vocabulary's entries of tokens; a token that ends a word is given without its mark."""
+        decoder: Any = self._tokenizer
+        return [str(decoder.decode([token])).strip() for token in token_ids]
+
+    def _sequences(self, ids: Tensor, suffix: Tensor) -> Tensor:
+        """Put (c, n) names, suffix and EOT in a row: (c, n + k2 + 1, W)."""
+        dtype = suffix.dtype
+        names = self._tower.token_embedding(ids).to(dtype)
+        end = self._embed(self._end, dtype).expand(len(ids), 1, -1)
+        after = suffix.expand(len(ids), -1, -1) if suffix.ndim == 2 else suffix
+        return torch.cat([names, after, end], dim=1)
+
+    def _embed(self, token: int, dtype: torch.dtype) -> Tensor:
+        row: Tensor = self._tower.token_embedding.weight[token].to(dtype)
+        return row
+
+    def _positions(self, dtype: torch.dtype) -> Tensor:
+        positions: Tensor = self._tower.positional_embedding.to(dtype)
+        return positions
+
+    def _read(self, ends: Tensor) -> Tensor:
+        return self._projected(layer_norm(self._tower.ln_final, ends))
+
+    def _projected(self, x: Tensor) -> Tensor:
+        projection = self._tower.text_projection
+        if isinstance(projection, nn.Linear):
+            return linear(x, projection.weight, projection.bias)
+        return x if projection is None else x @ projection.to(x.dtype)
+
+
+def _causal_tower(clip: Any) -> Any:
+    """Find open_clip's causal text tower, in the model itself or as its `text`."""
+    name = type(clip).__name__
+    tower = clip if hasattr(clip, "token_embedding") else getattr(clip, "text", None)
+    needed = ("token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection")
+    if tower is None or not all(hasattr(tower, part) for part in needed):
+        raise TextTowerUnsuitable(name, "it is not open_clip's own Transformer")
+    if getattr(tower, "attn_mask", None) is None:
+        raise TextTowerUnsuitable(name, "its tokens see those behind them, and causality is what is used")
+    if _pooling(tower) not in ("argmax", "eos") or getattr(tower, "cls_emb", None) is not None:
+        raise TextTowerUnsuitable(name, _NOT_AT_THE_END)
+    if any(type(block) is not open_clip.transformer.ResidualAttentionBlock for block in _blocks(tower)):
+        raise TextTowerUnsuitable(name, "its blocks are not CLIP's own")
+    return tower
+
+
+def _blocks(tower: Any) -> list[Any]:
+    return list(getattr(tower.transformer, "resblocks", [None]))
+
+
+def _place_read(tower: Any, ids: Tensor) -> int:
+    """Give the position at which the feature of a text, (77,) token ids, is read; -1 for none."""
+    marks = ids == ids.max()
+    if _pooling(tower) == "eos":
+        marks = ids.eq(getattr(tower, "text_eos_id", getattr(tower, "eos_id", -1)))
+    return int(marks.int().argmax()) if marks.any() else -1
+
+
+def _pooling(tower: Any) -> Any:
+    """How it reads its feature: an attribute of CLIP and of TextTransformer, by two names."""
+    return getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
+
+
+def _first(row: Tensor, token: int) -> int:
+    found = torch.nonzero(row[1:] == token).flatten()
+    return int(found[0]) + 1 if len(found) else len(row)
+
+
+def _check_prompts(tokens: ClassTokens, prefix: Tensor, suffix: Tensor, width: int) -> None:
+    after = (tokens.num_suffix, width)
+    if prefix.shape != (tokens.num_prefix, width) or suffix.shape not in (after, (tokens.num_names, *after)):
+        raise ValueError(
+            f"prompts of shapes {tuple(prefix.shape)} and {tuple(suffix.shape)}, where {tokens.num_prefix} and "
+            f"{tokens.num_suffix} tokens of width {width} were asked for"
+        )

@@ -1,0 +1,65 @@
+"""Scores from their definition: the mean over test clips and views."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vlp.pipeline.bank import FeatureBank, drawn_test_clips
+from vlp.pipeline.clips import Clips
+from vlp.pipeline.recipe import Recipe
+from vlp.pipeline.scoring import score_videos
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(sampling="random-gap", num_frames=4, gaps=(1, 2), num_test_clips=3)
+
+
+class FirstDimensions(nn.Module):
+    """Logits that are three numbers of the last frame: what is averaged shows."""
+
+    def forward(self, clips: Clips) -> Tensor:
+        assert not self.training
+        return 3 * clips.embeddings.float()[:, -1, :3]
+
+
+@pytest.fixture
+def bank(make_store: Any) -> FeatureBank:
+    rng = np.random.default_rng(0)
+    videos = {f"v{number}": rng.normal(size=(20 + number, 2, 8)) for number in range(6)}
+    return FeatureBank(make_store(videos, meaning={"kind": "made up"}), sorted(videos), placement="ram")
+
+
+def score(bank: FeatureBank, videos: list[int], recipe: Recipe = RECIPE, seed: int = 0) -> np.ndarray:
+    return score_videos(FirstDimensions(), bank, np.array(videos), recipe, seed=seed, device=CPU)
+
+
+@pytest.mark.parametrize("aggregation", ["probabilities", "logits"])
+def test_a_score_is_the_mean_over_clips_and_views(aggregation: Any, bank: FeatureBank) -> None:
+    recipe = Recipe(sampling="uniform", num_frames=4, num_test_clips=3, aggregation=aggregation)
+    clips = drawn_test_clips(bank, np.array([4]), recipe, np.random.default_rng(0))
+    assert len(clips.embeddings) == 3 * 2
+    logits = 3 * clips.embeddings.double()[:, -1, :3]
+    values = logits.softmax(dim=1) if aggregation == "probabilities" else logits
+    np.testing.assert_allclose(score(bank, [4], recipe)[0], values.mean(dim=0).numpy(), rtol=1e-5)
+
+
+def test_a_videos_score_does_not_depend_on_the_others(bank: FeatureBank) -> None:
+    together = score(bank, [0, 1, 2, 3, 4, 5])
+    assert np.array_equal(score(bank, [3, 5, 0]), together[[3, 5, 0]])
+    assert np.allclose(together.sum(axis=1), 1.0)
+
+
+def test_random_clips_follow_the_seed(bank: FeatureBank) -> None:
+    assert np.array_equal(score(bank, [1, 2]), score(bank, [1, 2]))
+    assert not np.array_equal(score(bank, [1, 2]), score(bank, [1, 2], seed=1))
+
+
+def test_small_batches_give_the_same_scores(bank: FeatureBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = score(bank, [0, 1, 2, 3, 4])
+    monkeypatch.setattr("vlp.pipeline.scoring._BATCH_BYTES", 1)
+    np.testing.assert_allclose(score(bank, [0, 1, 2, 3, 4]), whole, rtol=1e-6)
+    uniform = replace(RECIPE, sampling="uniform")
+    np.testing.assert_allclose(score(bank, [2], uniform), score(bank, [1, 2], uniform)[1:], rtol=1e-6)
