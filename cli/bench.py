@@ -18,6 +18,7 @@ from vlp.cli.options import (
     StoreFolder,
     cache_folder,
 )
+from vlp.pipeline import decode_nothing
 
 app = typer.Typer(name="bench", help="Measure speed, as ratios within one run.", no_args_is_help=True)
 
@@ -101,6 +102,7 @@ def bench_text(
 
     Example: vlp bench text --json
     """
+    decode_nothing()
     from vlp.pipeline.benchmarks.text import bench_text as measure
 
     _print(asdict(measure(num_classes=num_classes, device=device)), json_output)

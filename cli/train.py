@@ -28,6 +28,7 @@ from vlp.cli.options import (
     cache_folder,
 )
 from vlp.cli.training_progress import show_training
+from vlp.pipeline import decode_nothing
 from vlp.stores.errors import RunDamaged
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def train(
 
     Exit status: 0 done, 1 error, 2 usage, 4 no features of this dataset by this model, 130/143 interrupted.
     """
+    if from_cache:
+        decode_nothing()
     from vlp.pipeline.protocols import read_list
     from vlp.pipeline.settings import resolve
     from vlp.stores.locate import safe_name

@@ -6,6 +6,7 @@ keys and values are never repeated. Weights are open_clip's `ResidualAttentionBl
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,72 +14,128 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def packed_block(block: Any, x: Tensor, num_shared: int, shapes: Sequence[tuple[int, int]]) -> Tensor:
+@dataclass(frozen=True)
+class Packing:
+    """Where the rows of each sequence lie.
+
+    Attributes:
+        num_shared: P.
+        shapes: (c, l) of every group.
+        later: for P and for the l of every group: (l, l), true for a row that lies behind and is hidden.
+    """
+
+    num_shared: int
+    shapes: tuple[tuple[int, int], ...]
+    later: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, lead: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> "Packing":
+        """Pack as `pack` does.
+
+        Args:
+            lead: (P, W), what all sequences begin with.
+            groups: what those of a group go on with: (c, n, W) own rows, and (c, m, W) rows after them, or (1, m, W)
+                where these are the same for all of the group.
+        """
+        shapes = tuple((len(own), own.shape[1] + after.shape[1]) for own, after in groups)
+        lengths = [len(lead), *(length for _, length in shapes)]
+        later = [
+            torch.ones(length, length, dtype=torch.bool, device=lead.device).triu(1) for length in lengths
+        ]
+        return cls(len(lead), shapes, tuple(later))
+
+    def split(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Take the shared rows and those of every group apart; their gradients are joined in one step, not added."""
+        return torch.split(rows, [self.num_shared, *(count * length for count, length in self.shapes)])
+
+    def sequences(self, rows: Tensor) -> list[Tensor]:
+        """Take the own rows of every group apart, as (c, l, W)."""
+        parts = self.split(rows)[1:]
+        return [part.reshape(*shape, -1) for part, shape in zip(parts, self.shapes, strict=True)]
+
+
+def pack(lead: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Put all rows below one another: (P + Σ c·l, W)."""
+    rows = [lead]
+    for own, after in groups:
+        rows.append(torch.cat([own, after.expand(len(own), -1, -1)], dim=1).flatten(0, 1))
+    return torch.cat(rows)
+
+
+def pack_attention_input(block: Any, lead: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Give the `attention_input` of the rows that `pack` gives, that of repeated ones computed once."""
+    pieces = [lead, *(part for group in groups for part in group)]
+    flat = attention_input(block, torch.cat([piece.flatten(0, -2) for piece in pieces]))
+    rows = torch.split(flat, [piece.shape[:-1].numel() for piece in pieces])
+    lead, *parts = (
+        row.reshape(*piece.shape[:-1], row.shape[-1]) for row, piece in zip(rows, pieces, strict=True)
+    )
+    return pack(lead, list(zip(parts[::2], parts[1::2], strict=True)))
+
+
+def attention_input(block: Any, x: Tensor) -> Tensor:
+    """Give (…, 3W) queries, keys and values of (…, W) rows; each row's depend on it alone."""
+    normed = layer_norm(block.ln_1, x)
+    return linear(normed, block.attn.in_proj_weight, block.attn.in_proj_bias)
+
+
+def packed_block(block: Any, x: Tensor, qkv: Tensor, packing: Packing) -> Tensor:
     """Apply one block.
 
     Args:
         block: open_clip's.
         x: (P + Σ c·l, W) packed rows.
-        num_shared: P.
-        shapes: (c, l) of every group.
+        qkv: (P + Σ c·l, 3W), their `attention_input`.
+        packing: where they lie.
 
     Returns:
         As ``x``.
     """
-    attention = block.attn
-    heads = attention.num_heads
-    normed = layer_norm(block.ln_1, x)
-    qkv = linear(normed, attention.in_proj_weight, attention.in_proj_bias)
-    lead, *groups = _split(qkv, num_shared, shapes)
+    heads = block.attn.num_heads
+    lead, *groups = packing.split(qkv)
+    lead_later, *group_later = packing.later
     lead_q, lead_k, lead_v = (_by_head(rows, 1, heads) for rows in lead.chunk(3, dim=-1))
-    mixed = [_attend(lead_q, lead_k, lead_v, None, None)]
-    for rows, (count, _) in zip(groups, shapes, strict=True):
+    mixed = [_attend(lead_q, lead_k, lead_v, lead_later, None)]
+    for rows, (count, _), later in zip(groups, packing.shapes, group_later, strict=True):
         q, k, v = (_by_head(part, count, heads) for part in rows.chunk(3, dim=-1))
-        mixed.append(_attend(q, k, v, lead_k, lead_v))
-    x = x + _scale(block.ls_1, linear(torch.cat(mixed), attention.out_proj.weight, attention.out_proj.bias))
-    mixed_rows: Tensor = x + _scale(block.ls_2, _feed_forward(block, x))
-    return mixed_rows
+        mixed.append(_attend(q, k, v, later, (lead_k, lead_v)))
+    x = _add_linear(x, torch.cat(mixed), block.attn.out_proj, block.ls_1)
+    return _add_linear(x, _hidden(block, x), block.mlp.c_proj, block.ls_2)
 
 
-def packed_last_block(block: Any, x: Tensor, num_shared: int, shapes: Sequence[tuple[int, int]]) -> Tensor:
-    """Apply the last block to the last row of every sequence only: the others give keys and values.
+def packed_last_block(block: Any, x: Tensor, packing: Packing) -> Tensor:
+    """Apply the last block to the last row of every sequence only.
+
+    One query a sequence is so few that no key and no value is computed: a query is taken through the weights of the
+    keys instead, to be compared with the rows themselves, and the mean of the rows through the weights of the values.
+    The bias of the keys adds the same to every score of a query, and falls out of the softmax.
 
     Args:
         block: open_clip's.
         x: (P + Σ c·l, W) packed rows.
-        num_shared: P.
-        shapes: (c, l) of every group.
+        packing: where they lie.
 
     Returns:
         (Σ c, W), group by group.
     """
     attention, width = block.attn, x.shape[-1]
-    weight, bias, heads = attention.in_proj_weight, attention.in_proj_bias, attention.num_heads
+    to_q, to_k, to_v = attention.in_proj_weight.to(x.dtype).view(3, attention.num_heads, -1, width)
+    bias_q, _, bias_v = attention.in_proj_bias.to(x.dtype).chunk(3)
     normed = layer_norm(block.ln_1, x)
-    last = torch.cat(_last_rows(normed, num_shared, shapes))
-    queries = torch.split(linear(last, weight[:width], bias[:width]), [count for count, _ in shapes])
-    lead, *groups = _split(linear(normed, weight[width:], bias[width:]), num_shared, shapes)
-    lead_k, lead_v = (_by_head(rows, 1, heads) for rows in lead.chunk(2, dim=-1))
-    mixed = []
-    for query, rows, (count, _) in zip(queries, groups, shapes, strict=True):
-        k, v = (_by_head(part, count, heads) for part in rows.chunk(2, dim=-1))
-        mixed.append(_attend(_by_head(query, count, heads), k, v, lead_k, lead_v))
-    ends = torch.cat(_last_rows(x, num_shared, shapes))
-    ends = ends + _scale(
-        block.ls_1, linear(torch.cat(mixed), attention.out_proj.weight, attention.out_proj.bias)
-    )
-    mixed_ends: Tensor = ends + _scale(block.ls_2, _feed_forward(block, ends))
-    return mixed_ends
-
-
-def _split(rows: Tensor, num_shared: int, shapes: Sequence[tuple[int, int]]) -> tuple[Tensor, ...]:
-    """Take the shared rows and those of every group apart; the gradients are joined in one step, not added up."""
-    return torch.split(rows, [num_shared, *(count * length for count, length in shapes)])
-
-
-def _last_rows(rows: Tensor, num_shared: int, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    groups = _split(rows, num_shared, shapes)[1:]
-    return [part.reshape(*shape, -1)[:, -1] for part, shape in zip(groups, shapes, strict=True)]
+    lead, groups = normed[: packing.num_shared], packing.sequences(normed)
+    last = torch.cat([rows[:, -1] for rows in groups])
+    q = (last @ to_q.flatten(0, 1).T + bias_q) * to_k.shape[1] ** -0.5
+    through_keys = (q.unflatten(-1, to_k.shape[:2]).transpose(0, 1) @ to_k).transpose(0, 1)
+    queries = torch.split(through_keys, [count for count, _ in packing.shapes])
+    means = []
+    for query, rows in zip(queries, groups, strict=True):
+        chances = torch.cat([query @ lead.T, query @ rows.transpose(1, 2)], dim=-1).softmax(dim=-1)
+        of_lead, of_own = torch.split(chances, [len(lead), rows.shape[1]], dim=-1)
+        means.append(of_lead @ lead + of_own @ rows)
+    values = torch.cat(means).transpose(0, 1) @ to_v.transpose(1, 2)
+    ends = torch.cat([rows[:, -1] for rows in packing.sequences(x)])
+    ends = _add_linear(ends, values.transpose(0, 1).flatten(1) + bias_v, attention.out_proj, block.ls_1)
+    return _add_linear(ends, _hidden(block, ends), block.mlp.c_proj, block.ls_2)
 
 
 def _by_head(rows: Tensor, count: int, heads: int) -> Tensor:
@@ -87,28 +144,29 @@ def _by_head(rows: Tensor, count: int, heads: int) -> Tensor:
     return rows.reshape(count, length, heads, width).permute(2, 0, 1, 3).contiguous()
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, lead_k: Tensor | None, lead_v: Tensor | None) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, later: Tensor, lead: tuple[Tensor, Tensor] | None) -> Tensor:
     """Mix values by causal attention over own rows, and over shared rows that lie before all of them.
 
     Args:
-        q: (heads, c, m, d), the last m of l rows.
-        k: (heads, c, l, d).
-        v: as ``k``.
-        lead_k: (heads, 1, P, d), the same for all sequences and never repeated for them; None for no shared rows.
-        lead_v: as ``lead_k``.
+        q: (heads, c, l, d).
+        k: as ``q``.
+        v: as ``q``.
+        later: (l, l), true where a row is hidden.
+        lead: keys and values of the shared rows, (heads, 1, P, d), the same for all sequences and never repeated for
+            them; None for none.
 
     Returns:
-        (c·m, heads·d).
+        (c·l, heads·d).
     """
     q = q * q.shape[-1] ** -0.5
-    scores = _hide_later(q @ k.transpose(-2, -1))
-    if lead_k is None or lead_v is None:
+    scores = (q @ k.transpose(-2, -1)).masked_fill(later, float("-inf"))
+    if lead is None:
         mixed = scores.softmax(dim=-1) @ v
     else:
-        to_lead = _over_lead(q, lead_k[:, 0].transpose(-2, -1))
-        chances = torch.cat([to_lead, scores], dim=-1).softmax(dim=-1)
-        of_lead, of_own = torch.split(chances, [lead_k.shape[2], k.shape[2]], dim=-1)
-        mixed = _over_lead(of_lead, lead_v[:, 0]) + of_own @ v
+        lead_k, lead_v = lead[0][:, 0], lead[1][:, 0]
+        chances = torch.cat([_over_lead(q, lead_k.transpose(-2, -1)), scores], dim=-1).softmax(dim=-1)
+        of_lead, of_own = torch.split(chances, [lead_k.shape[1], k.shape[2]], dim=-1)
+        mixed = _over_lead(of_lead, lead_v) + of_own @ v
     return mixed.permute(1, 2, 0, 3).flatten(0, 1).flatten(-2)
 
 
@@ -117,22 +175,20 @@ def _over_lead(rows: Tensor, lead: Tensor) -> Tensor:
     return (rows.flatten(1, 2) @ lead).reshape(*rows.shape[:-1], lead.shape[-1])
 
 
-def _hide_later(scores: Tensor) -> Tensor:
-    """Close (…, m, l) scores of the last m of l rows to what comes behind each."""
-    m, length = scores.shape[-2:]
-    later = torch.ones(m, length, dtype=torch.bool, device=scores.device).triu(length - m + 1)
-    return scores.masked_fill(later, float("-inf"))
+def _hidden(block: Any, x: Tensor) -> Tensor:
+    hidden: Tensor = block.mlp.gelu(
+        linear(layer_norm(block.ln_2, x), block.mlp.c_fc.weight, block.mlp.c_fc.bias)
+    )
+    return hidden
 
 
-def _feed_forward(block: Any, x: Tensor) -> Tensor:
-    mlp = block.mlp
-    hidden = mlp.gelu(linear(layer_norm(block.ln_2, x), mlp.c_fc.weight, mlp.c_fc.bias))
-    return linear(hidden, mlp.c_proj.weight, mlp.c_proj.bias)
-
-
-def _scale(scale: Any, x: Tensor) -> Tensor:
-    """Weigh the channels where the model does (LayerScale), in the dtype of ``x``."""
-    return x * scale.gamma.to(x.dtype) if hasattr(scale, "gamma") else x
+def _add_linear(x: Tensor, rows: Tensor, layer: Any, scale: Any) -> Tensor:
+    """Add a linear map of ``rows`` to ``x``, its channels weighed where the model does so (LayerScale)."""
+    weight, bias = layer.weight.to(x.dtype), layer.bias.to(x.dtype)
+    if hasattr(scale, "gamma"):
+        gamma = scale.gamma.to(x.dtype)
+        weight, bias = weight * gamma[:, None], bias * gamma
+    return torch.addmm(x, rows, weight.T).add_(bias)
 
 
 def layer_norm(norm: Any, x: Tensor) -> Tensor:

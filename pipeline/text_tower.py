@@ -27,7 +27,16 @@ from torch import Tensor, nn
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.open_clip_port import open_clip
 from vlp.pipeline.text import TextEncoder
-from vlp.pipeline.text_blocks import layer_norm, linear, packed_block, packed_last_block
+from vlp.pipeline.text_blocks import (
+    Packing,
+    attention_input,
+    layer_norm,
+    linear,
+    pack,
+    pack_attention_input,
+    packed_block,
+    packed_last_block,
+)
 
 _NOT_AT_THE_END = "its feature is not read at the end of the text"
 
@@ -152,17 +161,14 @@ class PromptableTextTower:
         _check_prompts(tokens, prefix, suffix, self.width)
         positions = self._positions(prefix.dtype)
         num_shared = 1 + tokens.num_prefix
-        shared = torch.cat([self._embed(self._start, prefix.dtype)[None], prefix]) + positions[:num_shared]
-        rows, shapes = [shared], []
+        lead = torch.cat([self._embed(self._start, prefix.dtype)[None], prefix]) + positions[:num_shared]
+        groups = []
         for indices, ids in tokens.groups:
-            own = self._sequences(ids, suffix if suffix.ndim == 2 else suffix[indices])
-            own = own + positions[num_shared : num_shared + own.shape[1]]
-            shapes.append((own.shape[0], own.shape[1]))
-            rows.append(own.flatten(0, 1))
-        x = torch.cat(rows)
-        for block in self._blocks[:-1]:
-            x = packed_block(block, x, num_shared, shapes)
-        ends = packed_last_block(self._blocks[-1], x, num_shared, shapes)
+            names, after = self._names_and_after(ids, suffix if suffix.ndim == 2 else suffix[indices])
+            middle = num_shared + names.shape[1]
+            names = names + positions[num_shared:middle]
+            groups.append((names, after + positions[middle : middle + after.shape[1]]))
+        ends = self._transformed(lead, groups)
         order = torch.cat([indices for indices, _ in tokens.groups]).argsort()
         return self._read(ends[order])
 
@@ -176,10 +182,9 @@ class PromptableTextTower:
         positions = self._positions(dtype)
         sequences, ends, order = [], [], []
         for indices, ids in tokens.groups:
-            own = self._sequences(ids, suffix if suffix.ndim == 2 else suffix[indices])
-            start = self._embed(self._start, dtype)
-            lead = torch.cat([start[None], prefix]).expand(len(ids), -1, -1)
-            whole = torch.cat([lead, own], dim=1)
+            names, after = self._names_and_after(ids, suffix if suffix.ndim == 2 else suffix[indices])
+            lead = torch.cat([self._embed(self._start, dtype)[None], prefix])
+            whole = torch.cat([part.expand(len(ids), -1, -1) for part in (lead, names, after)], dim=1)
             sequences.append(F.pad(whole, (0, 0, 0, self.context_length - whole.shape[1])))
             ends.append(torch.full((len(ids),), whole.shape[1] - 1, device=self.device))
             order.append(indices)
@@ -204,13 +209,30 @@ class PromptableTextTower:
         decoder: Any = self._tokenizer
         return [str(decoder.decode([token])).strip() for token in token_ids]
 
-    def _sequences(self, ids: Tensor, suffix: Tensor) -> Tensor:
-        """Put (c, n) names, suffix and EOT in a row: (c, n + k2 + 1, W)."""
+    def _transformed(self, lead: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Give the rows of EOT behind the last block, (C, W), group by group.
+
+        Args:
+            lead: (P, W), what all sequences begin with.
+            groups: what the c sequences of a group go on with: (c, n, W) names, and what follows them, (1, m, W) where
+                it is the same for all and (c, m, W) where it is not.
+        """
+        packing = Packing.of(lead, groups)
+        x = pack(lead, groups)
+        for block in self._blocks[:-1]:
+            # Before the first attention nothing has told a group's sequences apart behind their names.
+            first = block is self._blocks[0]
+            qkv = pack_attention_input(block, lead, groups) if first else attention_input(block, x)
+            x = packed_block(block, x, qkv, packing)
+        return packed_last_block(self._blocks[-1], x, packing)
+
+    def _names_and_after(self, ids: Tensor, suffix: Tensor) -> tuple[Tensor, Tensor]:
+        """Give (c, n, W) names, and suffix and EOT behind them, (1 or c, k2 + 1, W)."""
         dtype = suffix.dtype
         names = self._tower.token_embedding(ids).to(dtype)
-        end = self._embed(self._end, dtype).expand(len(ids), 1, -1)
-        after = suffix.expand(len(ids), -1, -1) if suffix.ndim == 2 else suffix
-        return torch.cat([names, after, end], dim=1)
+        after = suffix if suffix.ndim == 3 else suffix[None]
+        end = self._embed(self._end, dtype).expand(len(after), 1, -1)
+        return names, torch.cat([after, end], dim=1)
 
     def _embed(self, token: int, dtype: torch.dtype) -> Tensor:
         row: Tensor = self._tower.token_embedding.weight[token].to(dtype)

@@ -13,7 +13,7 @@ from vlp.pipeline.text_tower import ClassTokens, PromptableTextTower
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "_TOWER", {**text._TOWER, "width": 64, "heads": 2, "layers": 2})
-    monkeypatch.setattr(text, "_REPETITIONS", 1)
+    monkeypatch.setattr(text, "_TURNS", 1)
 
 
 def test_both_sides_take_the_same_step(small: None) -> None:
