@@ -80,6 +80,7 @@ def bench_bank(
 
     Example: vlp bench bank --dataset toy --json
     """
+    decode_nothing()
     from vlp.pipeline.benchmarks.bank import bench_bank as measure
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.stores.features import FeatureStore

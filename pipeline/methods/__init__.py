@@ -4,6 +4,7 @@ The values are module names, so that listing the methods imports none of them (a
 """
 
 METHODS: dict[str, str] = {
+    "actionclip": "vlp.pipeline.methods.actionclip",
     "ju2022": "vlp.pipeline.methods.ju2022",
     "linear_probe": "vlp.pipeline.methods.linear_probe",
     "residual_adapter": "vlp.pipeline.methods.residual_adapter",

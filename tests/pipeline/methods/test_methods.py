@@ -20,7 +20,6 @@ from vlp.pipeline.methods import METHODS
 from vlp.pipeline.recipe import Recipe
 
 CLASSES = ("dog", "cat", "SkyDiving")
-NUM_FRAMES = 16
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +37,7 @@ def clips_of(module: ModuleType, num_videos: int = 12) -> tuple[Clips, Tensor]:
     generator = torch.Generator().manual_seed(3)
     labels = torch.arange(num_videos) % len(CLASSES)
     directions = torch.randn(len(CLASSES), 16, generator=generator)
-    num_frames = 1 if module.RECIPE.sampling == "whole" else NUM_FRAMES
-    noise = torch.randn(num_videos, num_frames, 16, generator=generator)
+    noise = torch.randn(num_videos, module.RECIPE.num_frames, 16, generator=generator)
     gaps = torch.ones(num_videos, dtype=torch.int64) if module.RECIPE.sampling == "random-gap" else None
     return Clips(4 * directions[labels][:, None] + noise, gaps), labels
 
