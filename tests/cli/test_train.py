@@ -129,7 +129,7 @@ def test_without_features_they_are_extracted_unless_only_the_cache_may_be_used(
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--method", "coop"], 1, "no method is called 'coop'. Known: ju2022"),
+        (["--method", "coop"], 1, "no method is called 'coop'. Known: actionclip"),
         (["--method", "ju2022", "--row", "Z"], 1, "has no row 'Z'. Known: A0"),
         (["--method", "ju2022", "--set", "method.layers=2"], 1, "Known: method.num_prefix"),
         (["--method", "ju2022", "--set", "recipe.num_epochs=x"], 1, "it is no int"),
