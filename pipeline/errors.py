@@ -75,3 +75,27 @@ class BatchSizeFixed(PipelineError):
 
 class DeviceUnavailable(PipelineError):
     """A device or precision that this machine lacks."""
+
+
+class ClipLengthUnsuitable(PipelineError):
+    """Clips of another number of frames than a method has learnt positions."""
+
+    def __init__(
+        self, method: str, num_frames: int, num_positions: int, setting: str, *, unless: str
+    ) -> None:
+        super().__init__(
+            f"{method} learns {num_positions} positions and was given clips of {num_frames} frames: "
+            f"recipe.num_frames and method.{setting} must be one number, unless {unless}."
+        )
+        self.method = method
+        self.num_frames = num_frames
+        self.num_positions = num_positions
+
+
+class SettingsUnfit(PipelineError):
+    """Settings of a method that its model has no room for."""
+
+    def __init__(self, method: str, why: str) -> None:
+        super().__init__(f"{method} cannot be built with these settings: {why}.")
+        self.method = method
+        self.why = why

@@ -1,8 +1,10 @@
 """A causal pre-LN Transformer over many short sequences that begin with the same rows.
 
-The rows are packed, without padding: the P shared ones first, then those of all sequences, group by group, a group
-being c sequences of l own rows each. Everything but attention is one matrix product over all of them; the shared rows'
-keys and values are never repeated. Weights are open_clip's `ResidualAttentionBlock`.
+There are B leads of P rows, and every lead goes on with the same C sequences of own rows; B is 1 where nothing but the
+sequences differs. The rows are packed, without padding: those of the leads first, then the own ones of all sequences,
+group by group, a group being c sequences of l own rows each, once a lead. Everything but attention is one matrix
+product over all of them; a lead's keys and values are never repeated. Weights are open_clip's
+`ResidualAttentionBlock`.
 """
 
 from collections.abc import Sequence
@@ -19,11 +21,13 @@ class Packing:
     """Where the rows of each sequence lie.
 
     Attributes:
+        num_leads: B.
         num_shared: P.
         shapes: (c, l) of every group.
         later: for P and for the l of every group: (l, l), true for a row that lies behind and is hidden.
     """
 
+    num_leads: int
     num_shared: int
     shapes: tuple[tuple[int, int], ...]
     later: tuple[Tensor, ...]
@@ -33,32 +37,46 @@ class Packing:
         """Pack as `pack` does.
 
         Args:
-            lead: (P, W), what all sequences begin with.
-            groups: what those of a group go on with: (c, n, W) own rows, and (c, m, W) rows after them, or (1, m, W)
-                where these are the same for all of the group.
+            lead: (B, P, W), what the sequences begin with.
+            groups: what those of a group go on with, whatever the lead: (c, n, W) own rows, and (c, m, W) rows after
+                them, or (1, m, W) where these are the same for all of the group.
         """
         shapes = tuple((len(own), own.shape[1] + after.shape[1]) for own, after in groups)
-        lengths = [len(lead), *(length for _, length in shapes)]
+        lengths = [lead.shape[1], *(length for _, length in shapes)]
         later = [
             torch.ones(length, length, dtype=torch.bool, device=lead.device).triu(1) for length in lengths
         ]
-        return cls(len(lead), shapes, tuple(later))
+        return cls(len(lead), lead.shape[1], shapes, tuple(later))
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of sequences of every group, B·c."""
+        return [self.num_leads * count for count, _ in self.shapes]
 
     def split(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Take the shared rows and those of every group apart; their gradients are joined in one step, not added."""
-        return torch.split(rows, [self.num_shared, *(count * length for count, length in self.shapes)])
+        """Take the leads' rows and those of every group apart; their gradients are joined in one step, not added."""
+        sizes = [count * length for count, (_, length) in zip(self.counts, self.shapes, strict=True)]
+        return torch.split(rows, [self.num_leads * self.num_shared, *sizes])
+
+    def leads(self, rows: Tensor) -> Tensor:
+        """Take the leads' rows, as (B, P, W)."""
+        return rows[: self.num_leads * self.num_shared].reshape(self.num_leads, self.num_shared, -1)
 
     def sequences(self, rows: Tensor) -> list[Tensor]:
-        """Take the own rows of every group apart, as (c, l, W)."""
+        """Take the own rows of every group apart, as (B·c, l, W)."""
         parts = self.split(rows)[1:]
-        return [part.reshape(*shape, -1) for part, shape in zip(parts, self.shapes, strict=True)]
+        return [
+            part.reshape(-1, length, rows.shape[-1])
+            for part, (_, length) in zip(parts, self.shapes, strict=True)
+        ]
 
 
 def pack(lead: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Put all rows below one another: (P + Σ c·l, W)."""
-    rows = [lead]
+    """Put all rows below one another: (B·P + Σ B·c·l, W)."""
+    rows = [lead.flatten(0, 1)]
     for own, after in groups:
-        rows.append(torch.cat([own, after.expand(len(own), -1, -1)], dim=1).flatten(0, 1))
+        sequences = torch.cat([own, after.expand(len(own), -1, -1)], dim=1)
+        rows.append(sequences.expand(len(lead), -1, -1, -1).reshape(-1, lead.shape[-1]))
     return torch.cat(rows)
 
 
@@ -84,8 +102,8 @@ def packed_block(block: Any, x: Tensor, qkv: Tensor, packing: Packing) -> Tensor
 
     Args:
         block: open_clip's.
-        x: (P + Σ c·l, W) packed rows.
-        qkv: (P + Σ c·l, 3W), their `attention_input`.
+        x: (B·P + Σ B·c·l, W) packed rows.
+        qkv: (B·P + Σ B·c·l, 3W), their `attention_input`.
         packing: where they lie.
 
     Returns:
@@ -94,9 +112,9 @@ def packed_block(block: Any, x: Tensor, qkv: Tensor, packing: Packing) -> Tensor
     heads = block.attn.num_heads
     lead, *groups = packing.split(qkv)
     lead_later, *group_later = packing.later
-    lead_q, lead_k, lead_v = (_by_head(rows, 1, heads) for rows in lead.chunk(3, dim=-1))
+    lead_q, lead_k, lead_v = (_by_head(rows, packing.num_leads, heads) for rows in lead.chunk(3, dim=-1))
     mixed = [_attend(lead_q, lead_k, lead_v, lead_later, None)]
-    for rows, (count, _), later in zip(groups, packing.shapes, group_later, strict=True):
+    for rows, count, later in zip(groups, packing.counts, group_later, strict=True):
         q, k, v = (_by_head(part, count, heads) for part in rows.chunk(3, dim=-1))
         mixed.append(_attend(q, k, v, later, (lead_k, lead_v)))
     x = _add_linear(x, torch.cat(mixed), block.attn.out_proj, block.ls_1)
@@ -112,26 +130,26 @@ def packed_last_block(block: Any, x: Tensor, packing: Packing) -> Tensor:
 
     Args:
         block: open_clip's.
-        x: (P + Σ c·l, W) packed rows.
+        x: (B·P + Σ B·c·l, W) packed rows.
         packing: where they lie.
 
     Returns:
-        (Σ c, W), group by group.
+        (Σ B·c, W), group by group.
     """
     attention, width = block.attn, x.shape[-1]
     to_q, to_k, to_v = attention.in_proj_weight.to(x.dtype).view(3, attention.num_heads, -1, width)
     bias_q, _, bias_v = attention.in_proj_bias.to(x.dtype).chunk(3)
     normed = layer_norm(block.ln_1, x)
-    lead, groups = normed[: packing.num_shared], packing.sequences(normed)
+    lead, groups = packing.leads(normed), packing.sequences(normed)
     last = torch.cat([rows[:, -1] for rows in groups])
     q = (last @ to_q.flatten(0, 1).T + bias_q) * to_k.shape[1] ** -0.5
     through_keys = (q.unflatten(-1, to_k.shape[:2]).transpose(0, 1) @ to_k).transpose(0, 1)
-    queries = torch.split(through_keys, [count for count, _ in packing.shapes])
     means = []
-    for query, rows in zip(queries, groups, strict=True):
-        chances = torch.cat([query @ lead.T, query @ rows.transpose(1, 2)], dim=-1).softmax(dim=-1)
-        of_lead, of_own = torch.split(chances, [len(lead), rows.shape[1]], dim=-1)
-        means.append(of_lead @ lead + of_own @ rows)
+    for query, rows in zip(torch.split(through_keys, packing.counts), groups, strict=True):
+        to_lead = _by_lead(query, lead.transpose(1, 2))
+        chances = torch.cat([to_lead, query @ rows.transpose(1, 2)], dim=-1).softmax(dim=-1)
+        of_lead, of_own = torch.split(chances, [lead.shape[1], rows.shape[1]], dim=-1)
+        means.append(_by_lead(of_lead, lead) + of_own @ rows)
     values = torch.cat(means).transpose(0, 1) @ to_v.transpose(1, 2)
     ends = torch.cat([rows[:, -1] for rows in packing.sequences(x)])
     ends = _add_linear(ends, values.transpose(0, 1).flatten(1) + bias_v, attention.out_proj, block.ls_1)
@@ -152,8 +170,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, later: Tensor, lead: tuple[Tensor, 
         k: as ``q``.
         v: as ``q``.
         later: (l, l), true where a row is hidden.
-        lead: keys and values of the shared rows, (heads, 1, P, d), the same for all sequences and never repeated for
-            them; None for none.
+        lead: keys and values of the leads, (heads, B, P, d), where c counts the sequences of all leads, one lead's
+            after another's; None for none.
 
     Returns:
         (c·l, heads·d).
@@ -163,16 +181,17 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, later: Tensor, lead: tuple[Tensor, 
     if lead is None:
         mixed = scores.softmax(dim=-1) @ v
     else:
-        lead_k, lead_v = lead[0][:, 0], lead[1][:, 0]
-        chances = torch.cat([_over_lead(q, lead_k.transpose(-2, -1)), scores], dim=-1).softmax(dim=-1)
-        of_lead, of_own = torch.split(chances, [lead_k.shape[1], k.shape[2]], dim=-1)
-        mixed = _over_lead(of_lead, lead_v) + of_own @ v
+        lead_k, lead_v = lead
+        chances = torch.cat([_by_lead(q, lead_k.transpose(-2, -1)), scores], dim=-1).softmax(dim=-1)
+        of_lead, of_own = torch.split(chances, [lead_k.shape[2], k.shape[2]], dim=-1)
+        mixed = _by_lead(of_lead, lead_v) + of_own @ v
     return mixed.permute(1, 2, 0, 3).flatten(0, 1).flatten(-2)
 
 
-def _over_lead(rows: Tensor, lead: Tensor) -> Tensor:
-    """Multiply (heads, c, m, a) rows by what all sequences share, (heads, a, b), in one product a head."""
-    return (rows.flatten(1, 2) @ lead).reshape(*rows.shape[:-1], lead.shape[-1])
+def _by_lead(rows: Tensor, lead: Tensor) -> Tensor:
+    """Multiply (…, B·c, m, a) rows, those of a lead one after another, by the leads' (…, B, a, b), in B products."""
+    of_one = rows.reshape(*lead.shape[:-2], -1, rows.shape[-1])
+    return (of_one @ lead).reshape(*rows.shape[:-1], lead.shape[-1])
 
 
 def _hidden(block: Any, x: Tensor) -> Tensor:

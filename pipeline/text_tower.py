@@ -3,12 +3,13 @@
     tower = PromptableTextTower(encoder)
     tokens = tower.tokens(["archery", "bowling"], num_prefix=16, num_suffix=16)
     tower.encode(tokens, prefix, suffix)        # (C, D), differentiable in both
+    tower.encode_each(tokens, prefixes)         # (B, C, D), a prefix a video
 
 A sequence is SOT, prefix, name, suffix, EOT, with CLIP's positions added over all of it; the feature is read at EOT.
 The mask is causal, which allows four savings, all of them exact:
 
 - nothing behind EOT is computed;
-- SOT and the prefix see nothing of the name: their rows are computed once, not C times;
+- SOT and the prefix see nothing of the name: their rows are computed once for a prefix, not C times;
 - names of one length go together, so that there is no padding between name and suffix;
 - in the last block only EOT's row is computed, and from the others their keys and values.
 
@@ -24,8 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlp.pipeline.errors import PipelineError
-from vlp.pipeline.open_clip_port import open_clip
+from vlp.pipeline.causal_tower import causal_tower
 from vlp.pipeline.text import TextEncoder
 from vlp.pipeline.text_blocks import (
     Packing,
@@ -38,18 +38,9 @@ from vlp.pipeline.text_blocks import (
     packed_last_block,
 )
 
-_NOT_AT_THE_END = "its feature is not read at the end of the text"
-
-
-class TextTowerUnsuitable(PipelineError):
-    """A text tower that is not CLIP's causal one, so that prompts cannot be learnt through it."""
-
-    def __init__(self, model: str, why: str) -> None:
-        super().__init__(
-            f"prompts cannot be learnt through the text tower of {model}: {why}. It serves zero_shot only."
-        )
-        self.model = model
-        self.why = why
+_ROWS_KEPT = (
+    14  # of width W, a block and row: input, q, k, v, what they mix, input of the MLP, twice 4 W in it
+)
 
 
 @dataclass(frozen=True)
@@ -98,16 +89,14 @@ class PromptableTextTower:
     """
 
     def __init__(self, encoder: TextEncoder) -> None:
-        self._tower = _causal_tower(encoder.clip)
+        self._tower = causal_tower(encoder.clip, encoder.tokenizer)
         self._tower.requires_grad_(requires_grad=False)
         self._tokenizer = encoder.tokenizer
-        self._blocks = _blocks(self._tower)
+        self._blocks = list(self._tower.transformer.resblocks)
         self.width = int(self._tower.positional_embedding.shape[1])
         self.context_length = int(self._tower.positional_embedding.shape[0])
         empty = self._tokenizer([""])[0]
         self._start, self._end = empty[:2].tolist()
-        if _place_read(self._tower, empty) != 1:
-            raise TextTowerUnsuitable(type(encoder.clip).__name__, _NOT_AT_THE_END)
         self.embed_dim = int(self._projected(self._positions(torch.float32)[:1]).shape[-1])
 
     @property
@@ -159,38 +148,75 @@ class PromptableTextTower:
             ValueError: if the prompts are not of the shapes that the names were tokenised for.
         """
         _check_prompts(tokens, prefix, suffix, self.width)
-        positions = self._positions(prefix.dtype)
+        return self._encoded(tokens, prefix[None], suffix)[0]
+
+    def encode_each(self, tokens: ClassTokens, prefixes: Tensor) -> Tensor:
+        """Encode names behind each of several prefixes: what a prefix that depends on the video asks for.
+
+        Rows of a prefix are computed once for all names. Those of a name are the same before the first attention,
+        whatever the prefix, and computed once for all prefixes until there.
+
+        Args:
+            tokens: C names, with no suffix.
+            prefixes: (B, k1, W).
+
+        Returns:
+            (B, C, D) raw features, in the dtype of the prefixes.
+
+        Raises:
+            ValueError: if the prefixes are not of the shape that the names were tokenised for.
+        """
+        nothing = prefixes.new_empty(0, self.width)
+        _check_prompts(tokens, prefixes[0], nothing, self.width)
+        return self._encoded(tokens, prefixes, nothing)
+
+    def bytes_kept(self, tokens: ClassTokens, dtype: torch.dtype) -> int:
+        """Tell about how much `encode_each` keeps of a prefix for its backward pass."""
+        num_rows = 1 + tokens.num_prefix + sum(length + tokens.num_suffix + 1 for length in tokens.lengths)
+        return num_rows * len(self._blocks) * _ROWS_KEPT * self.width * dtype.itemsize
+
+    def _encoded(self, tokens: ClassTokens, prefixes: Tensor, suffix: Tensor) -> Tensor:
+        """Encode (B, k1, W) prefixes with a suffix: (B, C, D)."""
+        positions = self._positions(prefixes.dtype)
         num_shared = 1 + tokens.num_prefix
-        lead = torch.cat([self._embed(self._start, prefix.dtype)[None], prefix]) + positions[:num_shared]
+        start = self._embed(self._start, prefixes.dtype).expand(len(prefixes), 1, -1)
+        leads = torch.cat([start, prefixes], dim=1) + positions[:num_shared]
         groups = []
         for indices, ids in tokens.groups:
             names, after = self._names_and_after(ids, suffix if suffix.ndim == 2 else suffix[indices])
             middle = num_shared + names.shape[1]
             names = names + positions[num_shared:middle]
             groups.append((names, after + positions[middle : middle + after.shape[1]]))
-        ends = self._transformed(lead, groups)
+        ends = self._transformed(leads, groups)
         order = torch.cat([indices for indices, _ in tokens.groups]).argsort()
-        return self._read(ends[order])
+        return self._read(ends[:, order])
 
-    def encode_plain(self, tokens: ClassTokens, prefix: Tensor, suffix: Tensor) -> Tensor:
-        """Encode as `encode` does, without any saving: all positions of all names, through the tower's own blocks.
+    def encode_plain(
+        self, tokens: ClassTokens, prefix: Tensor, suffix: Tensor, *, truncated: bool = False
+    ) -> Tensor:
+        """Encode as `encode` does, without its savings: all positions of all names, through the tower's own blocks.
 
-        Args, returns and errors are those of `encode`.
+        Args:
+            tokens: as for `encode`; so are the prompts, the features and the errors.
+            prefix: (k1, W).
+            suffix: (k2, W), or (C, k2, W).
+            truncated: cut behind the EOT of the longest name, the one saving that every text tower allows.
         """
         _check_prompts(tokens, prefix, suffix, self.width)
         dtype = prefix.dtype
-        positions = self._positions(dtype)
+        longest = 2 + tokens.num_prefix + max(tokens.lengths) + tokens.num_suffix
+        num_positions = longest if truncated else self.context_length
         sequences, ends, order = [], [], []
         for indices, ids in tokens.groups:
             names, after = self._names_and_after(ids, suffix if suffix.ndim == 2 else suffix[indices])
             lead = torch.cat([self._embed(self._start, dtype)[None], prefix])
             whole = torch.cat([part.expand(len(ids), -1, -1) for part in (lead, names, after)], dim=1)
-            sequences.append(F.pad(whole, (0, 0, 0, self.context_length - whole.shape[1])))
+            sequences.append(F.pad(whole, (0, 0, 0, num_positions - whole.shape[1])))
             ends.append(torch.full((len(ids),), whole.shape[1] - 1, device=self.device))
             order.append(indices)
-        x = torch.cat(sequences) + positions
+        x = torch.cat(sequences) + self._positions(dtype)[:num_positions]
         for block in self._blocks:
-            x = block(x, attn_mask=self._tower.attn_mask)
+            x = block(x, attn_mask=self._tower.attn_mask[:num_positions, :num_positions])
         x = x[torch.arange(len(x), device=self.device), torch.cat(ends)]
         return self._read(x[torch.cat(order).argsort()])
 
@@ -209,22 +235,23 @@ class PromptableTextTower:
         decoder: Any = self._tokenizer
         return [str(decoder.decode([token])).strip() for token in token_ids]
 
-    def _transformed(self, lead: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Give the rows of EOT behind the last block, (C, W), group by group.
+    def _transformed(self, leads: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Give the rows of EOT behind the last block, (B, C, W), group by group.
 
         Args:
-            lead: (P, W), what all sequences begin with.
+            leads: (B, P, W), what the sequences begin with.
             groups: what the c sequences of a group go on with: (c, n, W) names, and what follows them, (1, m, W) where
                 it is the same for all and (c, m, W) where it is not.
         """
-        packing = Packing.of(lead, groups)
-        x = pack(lead, groups)
+        packing = Packing.of(leads, groups)
+        x = pack(leads, groups)
         for block in self._blocks[:-1]:
             # Before the first attention nothing has told a group's sequences apart behind their names.
             first = block is self._blocks[0]
-            qkv = pack_attention_input(block, lead, groups) if first else attention_input(block, x)
+            qkv = pack_attention_input(block, leads, groups) if first else attention_input(block, x)
             x = packed_block(block, x, qkv, packing)
-        return packed_last_block(self._blocks[-1], x, packing)
+        ends = torch.split(packed_last_block(self._blocks[-1], x, packing), packing.counts)
+        return torch.cat([rows.reshape(len(leads), -1, self.width) for rows in ends], dim=1)
 
     def _names_and_after(self, ids: Tensor, suffix: Tensor) -> tuple[Tensor, Tensor]:
         """Give (c, n, W) names, and suffix and EOT behind them, (1 or c, k2 + 1, W)."""
@@ -250,39 +277,6 @@ class PromptableTextTower:
         if isinstance(projection, nn.Linear):
             return linear(x, projection.weight, projection.bias)
         return x if projection is None else x @ projection.to(x.dtype)
-
-
-def _causal_tower(clip: Any) -> Any:
-    """Find open_clip's causal text tower, in the model itself or as its `text`."""
-    name = type(clip).__name__
-    tower = clip if hasattr(clip, "token_embedding") else getattr(clip, "text", None)
-    needed = ("token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection")
-    if tower is None or not all(hasattr(tower, part) for part in needed):
-        raise TextTowerUnsuitable(name, "it is not open_clip's own Transformer")
-    if getattr(tower, "attn_mask", None) is None:
-        raise TextTowerUnsuitable(name, "its tokens see those behind them, and causality is what is used")
-    if _pooling(tower) not in ("argmax", "eos") or getattr(tower, "cls_emb", None) is not None:
-        raise TextTowerUnsuitable(name, _NOT_AT_THE_END)
-    if any(type(block) is not open_clip.transformer.ResidualAttentionBlock for block in _blocks(tower)):
-        raise TextTowerUnsuitable(name, "its blocks are not CLIP's own")
-    return tower
-
-
-def _blocks(tower: Any) -> list[Any]:
-    return list(getattr(tower.transformer, "resblocks", [None]))
-
-
-def _place_read(tower: Any, ids: Tensor) -> int:
-    """Give the position at which the feature of a text, (77,) token ids, is read; -1 for none."""
-    marks = ids == ids.max()
-    if _pooling(tower) == "eos":
-        marks = ids.eq(getattr(tower, "text_eos_id", getattr(tower, "eos_id", -1)))
-    return int(marks.int().argmax()) if marks.any() else -1
-
-
-def _pooling(tower: Any) -> Any:
-    """How it reads its feature: an attribute of CLIP and of TextTransformer, by two names."""
-    return getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
 
 
 def _first(row: Tensor, token: int) -> int:

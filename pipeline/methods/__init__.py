@@ -7,6 +7,7 @@ METHODS: dict[str, str] = {
     "actionclip": "vlp.pipeline.methods.actionclip",
     "ju2022": "vlp.pipeline.methods.ju2022",
     "linear_probe": "vlp.pipeline.methods.linear_probe",
+    "motion_prompts": "vlp.pipeline.methods.motion_prompts",
     "residual_adapter": "vlp.pipeline.methods.residual_adapter",
     "tip_adapter": "vlp.pipeline.methods.tip_adapter",
     "tip_adapter_f": "vlp.pipeline.methods.tip_adapter_f",

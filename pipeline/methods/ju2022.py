@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from vlp.datasplits.class_text import class_text
 from vlp.pipeline.clips import Clips
-from vlp.pipeline.errors import PipelineError
+from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
 from vlp.pipeline.parts.temporal_transformer import TemporalTransformer
 from vlp.pipeline.prompt_semantics import NearestWord, nearest_words
 from vlp.pipeline.recipe import Recipe
@@ -54,26 +54,6 @@ ROWS: dict[str, dict[str, object]] = {
     "retrieval": {**_row(4, 2), "gaps": (10, 15, 30)},
 }
 """The paper's Tables 1 (A), 3 (B), 5 (C) and 8; the last wants the same gaps in the recipe, and its logits averaged."""
-
-
-class ClipLengthUnsuitable(PipelineError):
-    """Clips of another number of frames than there are learnt positions."""
-
-    def __init__(self, num_frames: int, max_frames: int) -> None:
-        super().__init__(
-            f"ju2022 learns {max_frames} positions and was given clips of {num_frames} frames: "
-            "recipe.num_frames and method.max_frames must be one number, unless method.num_layers is 0."
-        )
-        self.num_frames = num_frames
-        self.max_frames = max_frames
-
-
-class SettingsUnfit(PipelineError):
-    """Settings that the model has no room for."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"ju2022 cannot be built with these settings: {why}.")
-        self.why = why
 
 
 @dataclass(frozen=True)
@@ -177,7 +157,9 @@ class PromptedClip(nn.Module):
         frames = clips.embeddings.float()
         if self.temporal is not None:
             if frames.shape[1] != self.config.max_frames:
-                raise ClipLengthUnsuitable(frames.shape[1], self.config.max_frames)
+                raise ClipLengthUnsuitable(
+                    "ju2022", frames.shape[1], self.config.max_frames, "max_frames", unless="num_layers is 0"
+                )
             frames = self.temporal(frames, clips.gaps)
         return F.normalize(frames.float().mean(dim=1), dim=-1)
 
@@ -268,7 +250,7 @@ def build(config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> P
     try:
         return PromptedClip(config, encoder, class_names)
     except ValueError as error:
-        raise SettingsUnfit(str(error)) from error
+        raise SettingsUnfit("ju2022", str(error)) from error
 
 
 def loss(method: PromptedClip, clips: Clips, labels: Tensor) -> Tensor:

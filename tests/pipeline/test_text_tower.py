@@ -1,6 +1,7 @@
 """The promptable text tower against open_clip's own encoding and against its plain path."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -262,3 +263,42 @@ def test_prompts_of_another_shape_are_refused(exact: PromptableTextTower) -> Non
         for encode in (exact.encode, exact.encode_plain):
             with pytest.raises(ValueError, match="prompts of shapes"):
                 encode(tokens, prefix, suffix)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=names, num_prefix=st.integers(0, 6), num_prefixes=st.integers(1, 4))
+def test_names_behind_several_prefixes_are_those_behind_each(
+    names: list[str], num_prefix: int, num_prefixes: int, exact: PromptableTextTower
+) -> None:
+    tokens = exact.tokens(names, num_prefix=num_prefix, num_suffix=0)
+    generator = torch.Generator().manual_seed(num_prefix)
+    shape = (num_prefixes, num_prefix, 48)
+    prefixes = (0.05 * torch.randn(shape, generator=generator, dtype=torch.float64)).requires_grad_()
+    nothing = torch.empty(0, 48, dtype=torch.float64)
+
+    def each_plain(tokens: ClassTokens, prefixes: Tensor) -> Tensor:
+        return torch.stack([exact.encode_plain(tokens, prefix, nothing) for prefix in prefixes])
+
+    ours, our_gradients = gradients(exact.encode_each, tokens, [prefixes])
+    plain, plain_gradients = gradients(each_plain, tokens, [prefixes])
+    assert ours.shape == (num_prefixes, len(names), 24)
+    assert largest_difference([ours, *our_gradients], [plain, *plain_gradients]) < 1e-9
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 48), (2, 4, 40)])
+def test_prefixes_of_another_shape_are_refused(shape: tuple[int, ...], exact: PromptableTextTower) -> None:
+    tokens = exact.tokens(["archery"], num_prefix=4, num_suffix=0)
+    with pytest.raises(ValueError, match=r"learnable|tokens of width"):
+        exact.encode_each(tokens, torch.zeros(shape, dtype=torch.float64))
+
+
+def test_the_truncated_plain_path_is_the_plain_path(exact: PromptableTextTower) -> None:
+    tokens = exact.tokens(["archery", "brushing teeth on a unicycle", ""], num_prefix=4, num_suffix=2)
+    prompts = prompts_of(4, 2, torch.float64)
+    lengths: list[int] = []
+    hook = exact._blocks[0].register_forward_hook(lambda _, given, __: lengths.append(given[0].shape[1]))
+    whole = gradients(exact.encode_plain, tokens, prompts)
+    cut = gradients(partial(exact.encode_plain, truncated=True), tokens, prompts)
+    hook.remove()
+    assert lengths == [77, 1 + 4 + max(tokens.lengths) + 2 + 1]
+    assert largest_difference([cut[0], *cut[1]], [whole[0], *whole[1]]) < 1e-9

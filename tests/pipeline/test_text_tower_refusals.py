@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from vlp.pipeline.causal_tower import TextTowerUnsuitable
 from vlp.pipeline.open_clip_port import open_clip
-from vlp.pipeline.text_tower import PromptableTextTower, TextTowerUnsuitable
+from vlp.pipeline.text_tower import PromptableTextTower
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}

@@ -15,7 +15,8 @@ from vlp.datasplits.errors import DatasetError
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
-from vlp.pipeline.methods.ju2022 import ClipLengthUnsuitable, Config, PromptedClip, SettingsUnfit, build
+from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
+from vlp.pipeline.methods.ju2022 import Config, PromptedClip, build
 from vlp.pipeline.settings import from_json, resolve, to_json
 from vlp.pipeline.text_tower import PromptableTextTower
 
@@ -116,7 +117,7 @@ def test_no_class_is_refused(encoder: FrozenEncoder) -> None:
 def test_clips_without_one_position_a_frame_are_refused(num_frames: int, encoder: FrozenEncoder) -> None:
     with pytest.raises(ClipLengthUnsuitable, match=r"16 positions .* clips of \d+ frames") as caught:
         made(encoder)(clips(num_frames=num_frames))
-    assert (caught.value.num_frames, caught.value.max_frames) == (num_frames, 16)
+    assert (caught.value.num_frames, caught.value.num_positions) == (num_frames, 16)
 
 
 @pytest.mark.parametrize("num_frames", [1, 7, 40])
