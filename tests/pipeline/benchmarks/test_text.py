@@ -23,10 +23,18 @@ def test_both_sides_take_the_same_step(small: None) -> None:
     assert 0 < result.memory_ratio < 1
     assert result.speedup > 0
     assert result.speedup_suffix > 0
+    assert result.speedup_per_video > 0
+    assert result.speedup_per_video_truncated > 0
+    assert result.seconds_scored_per_video > 0
 
 
 def test_the_plain_path_against_itself_is_equal(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plain_each(tower: PromptableTextTower, tokens: ClassTokens, prefixes: Tensor) -> Tensor:
+        nothing = prefixes[0, :0]
+        return torch.stack([tower.encode_plain(tokens, prefix, nothing) for prefix in prefixes])
+
     monkeypatch.setattr(PromptableTextTower, "encode", PromptableTextTower.encode_plain)
+    monkeypatch.setattr(PromptableTextTower, "encode_each", plain_each)
     result = bench_text(num_classes=3, device="cpu")
     assert result.memory_ratio == 1
     assert result.max_grad_error < 1e-6
@@ -39,6 +47,18 @@ def test_a_tower_that_is_wrong_shows_in_the_gradients(small: None, monkeypatch: 
         return right(tower, tokens, prefix.flip(0), suffix)
 
     monkeypatch.setattr(PromptableTextTower, "encode", wrong)
+    assert bench_text(num_classes=3, device="cpu").max_grad_error > 1e-2
+
+
+def test_prompts_of_each_video_that_are_mixed_up_show_in_the_gradients(
+    small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = PromptableTextTower.encode_each
+
+    def wrong(tower: PromptableTextTower, tokens: ClassTokens, prefixes: Tensor) -> Tensor:
+        return right(tower, tokens, prefixes.flip(0))
+
+    monkeypatch.setattr(PromptableTextTower, "encode_each", wrong)
     assert bench_text(num_classes=3, device="cpu").max_grad_error > 1e-2
 
 
