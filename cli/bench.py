@@ -1,6 +1,7 @@
 """`vlp bench NAME`: speed as ratios measured in one run, against a fair baseline."""
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -15,6 +16,9 @@ from vlp.cli.options import (
     Model,
     Pretrained,
     Root,
+    SettingsFile,
+    SettingsRow,
+    SettingValues,
     StoreFolder,
     cache_folder,
 )
@@ -107,6 +111,33 @@ def bench_text(
     from vlp.pipeline.benchmarks.text import bench_text as measure
 
     _print(asdict(measure(num_classes=num_classes, device=device)), json_output)
+
+
+@app.command("inference")
+def bench_inference(
+    method: Annotated[str, typer.Option(help="ju2022, actionclip, motion_prompts, …: see docs/methods.md.")],
+    row: SettingsRow = None,
+    config: SettingsFile = None,
+    values: SettingValues = None,
+    model: Annotated[
+        str, typer.Option(help="open_clip's name, or toy; its weights are random.")
+    ] = "ViT-B-16",
+    num_classes: int = typer.Option(101, min=2, max=101, help="How many of UCF101's class names."),
+    num_videos: int = typer.Option(4, min=1, help="Videos in a batch."),
+    device: Device = "auto",
+    json_output: Json = False,
+) -> None:
+    """Count the parameters and operations of a method with its encoder, and time the scoring of videos.
+
+    Example: vlp bench inference --method motion_prompts --json
+    """
+    decode_nothing()
+    from vlp.pipeline.benchmarks.inference import bench_inference as measure
+    from vlp.pipeline.settings import resolve
+
+    settings = resolve(method, row=row, file=config, overrides=values or ())
+    measured = measure(settings, model=model, num_classes=num_classes, num_videos=num_videos, device=device)
+    _print(asdict(measured), json_output)
 
 
 def _print(measured: dict[str, object], json_output: bool) -> None:

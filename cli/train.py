@@ -216,6 +216,8 @@ def _print(run: "RunDirectory", summary: dict[str, Any]) -> None:
     facts = [f"{numbers['num_parameters']:,} parameters", f"{numbers['num_steps']:,} steps"]
     facts = facts if numbers["num_steps"] else ["without gradients"]
     facts += [f"loss {numbers['loss']:.4f}"] if "loss" in numbers else []
+    if "flops_per_clip" in numbers:
+        facts.append(f"{numbers['flops_per_clip'] / 1e9:.3g} GFLOPs added a clip")
     if "held_out_top1" in numbers:
         facts.append(f"{100 * numbers['held_out_top1']:.1f}% of the held-out videos right")
     out.print(f"Trained {run.path}: {', '.join(facts)}, {numbers['seconds']:.1f} s.", markup=False)

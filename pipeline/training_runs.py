@@ -19,6 +19,7 @@ from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.bank import FeatureBank
 from vlp.pipeline.checkpoints import as_arrays
 from vlp.pipeline.coverage import Coverage, cover_classes, label_indices
+from vlp.pipeline.efficiency import ScoringCost, cost_of_scoring
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.prompt_semantics import NearestWord
 from vlp.pipeline.protocols import draw_shots, only_classes
@@ -176,7 +177,8 @@ def train_run(
             elif isinstance(event, EpochEnded):
                 scalars.add(event)
             elif isinstance(event, TrainingEnded):
-                _finish(run, method, event)
+                cost = cost_of_scoring(method, settings.recipe.num_frames, bank.embed_dim, encoder.device)
+                _finish(run, method, event, cost)
             yield event
 
 
@@ -200,7 +202,7 @@ def _start_from(origin: RunDirectory, method: nn.Module, run: RunDirectory) -> N
         raise RunMismatch(run.path, [f"the weights of {origin.path} do not fit ({error})"]) from error
 
 
-def _finish(run: RunDirectory, method: nn.Module, ended: TrainingEnded) -> None:
+def _finish(run: RunDirectory, method: nn.Module, ended: TrainingEnded, cost: ScoringCost) -> None:
     config = run.config()
     names = ("dataset", "split", "shots", "seed", "model", "pretrained", "weights_sha256", "class_names")
     facts = {name: config[name] for name in names}
@@ -214,7 +216,7 @@ def _finish(run: RunDirectory, method: nn.Module, ended: TrainingEnded) -> None:
         "truncated_classes": list(getattr(method, "truncated", ())),
         "init_from": config["init_from"] and config["init_from"]["run"],
     }
-    run.write_summary(asdict(ended) | more)
+    run.write_summary(asdict(ended) | asdict(cost) | more)
 
 
 def _origin(

@@ -90,12 +90,16 @@ def find_source(spec: EncoderSpec) -> Source:
         return _folder_source(Path(spec.model.removeprefix(FOLDER_PREFIX)))
     if spec.model.startswith(HUB_PREFIX):
         return _hub_source(spec)
-    if spec.model not in open_clip.list_models():
-        close = difflib.get_close_matches(spec.model, open_clip.list_models(), n=6, cutoff=0.4)
-        raise UnknownModel(spec.model, [TOY_MODEL, *(close or open_clip.list_models()[:12])])
+    _check_known(spec.model)
     if spec.is_file:
         return _file_source(spec.model, Path(spec.pretrained))
     return _tag_source(spec)
+
+
+def _check_known(model: str) -> None:
+    if model not in open_clip.list_models():
+        close = difflib.get_close_matches(model, open_clip.list_models(), n=6, cutoff=0.4)
+        raise UnknownModel(model, [TOY_MODEL, *(close or open_clip.list_models()[:12])])
 
 
 def _folder_source(folder: Path) -> Source:
@@ -213,8 +217,7 @@ def build_model(source: Source) -> nn.Module:
     """
     overrides = {} if source.quick_gelu is None else {"force_quick_gelu": source.quick_gelu}
     try:
-        with _told_nothing():
-            model: nn.Module = open_clip.create_model(source.architecture, load_weights=False, **overrides)
+        model = _untrained(source.architecture, **overrides)
         if source.weights_file.suffix != ".safetensors" and is_torchscript(source.weights_file):
             _load_openai_archive(model, source.weights_file)
         else:
@@ -225,6 +228,24 @@ def build_model(source: Source) -> nn.Module:
     except _UNREADABLE as error:
         raise WeightsUnusable(source.weights_file, _first_line(error)) from error
     return model.float().eval().requires_grad_(requires_grad=False)
+
+
+def untrained_model(model: str) -> nn.Module:
+    """Build an architecture with random weights, in float32 on the CPU, frozen: it costs what a trained one does.
+
+    Raises:
+        UnknownModel: for a name that is neither open_clip's nor the toy model's.
+    """
+    if model != TOY_MODEL:
+        _check_known(model)
+    built = _untrained(f"{FOLDER_PREFIX}{TOY_FOLDER}" if model == TOY_MODEL else model)
+    return built.eval().requires_grad_(requires_grad=False)
+
+
+def _untrained(architecture: str, **overrides: Any) -> nn.Module:
+    with _told_nothing():
+        model: nn.Module = open_clip.create_model(architecture, load_weights=False, **overrides)
+    return model
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from vlp.datasplits.class_text import class_text
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
+from vlp.pipeline.parts.kept_features import KeptFeatures
 from vlp.pipeline.parts.temporal_transformer import TemporalTransformer
 from vlp.pipeline.prompt_semantics import NearestWord, nearest_words
 from vlp.pipeline.recipe import Recipe
@@ -139,7 +140,7 @@ class PromptedClip(nn.Module):
         self.truncated = tuple(class_names[index] for index in self._tokens.truncated)
         self.prompts = _Prompts(config, self._tower, self._tokens)
         self.temporal = _temporal(config, self._tower.embed_dim) if config.num_layers else None
-        self._kept: tuple[Tensor, int, Tensor] | None = None
+        self._kept = KeptFeatures()
         self.to(self._tower.device)
 
     def forward(self, clips: Clips) -> Tensor:
@@ -169,13 +170,7 @@ class PromptedClip(nn.Module):
         In evaluation without gradients they are computed once, and again when the vectors have changed or others
         stand in for them, as under `torch.func.functional_call`.
         """
-        vectors = self.prompts.vectors
-        stands_in = not isinstance(vectors, nn.Parameter) or vectors.is_inference()
-        if self.training or torch.is_grad_enabled() or stands_in:
-            return self._encoded_classes()
-        if self._kept is None or self._kept[0] is not vectors or self._kept[1] != vectors._version:
-            self._kept = (vectors, vectors._version, self._encoded_classes())
-        return self._kept[2]
+        return self._kept.of(self.prompts.vectors, self._encoded_classes)
 
     def prompt_vectors(self) -> Tensor:
         """Give the vectors before, then those behind a name: (k1 + k2, W); "official": those of the first class."""

@@ -20,6 +20,7 @@ there are 6.3 M parameters; Table 3 says 4.2 M, which is what remains without th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -31,6 +32,7 @@ from vlp.datasplits.class_text import class_text
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
 from vlp.pipeline.parts.cross_attention import CrossAttention
+from vlp.pipeline.parts.kept_features import KeptFeatures
 from vlp.pipeline.parts.temporal_transformer import TemporalBlock
 from vlp.pipeline.prompt_semantics import NearestWord, nearest_words
 from vlp.pipeline.recipe import Recipe
@@ -160,6 +162,7 @@ class MotionPromptedClip(nn.Module):
             CrossAttention(width, heads, projections=config.projections) if config.communication else None
             for _ in range(2)
         )
+        self._kept = KeptFeatures()
         self._hand_made = self._texts_of(self._begun) if config.prompts == "hand-made" else None
         self.to(self._tower.device)
 
@@ -221,7 +224,7 @@ class MotionPromptedClip(nn.Module):
             return None
         if self.prompts is None:
             return self._hand_made
-        return self._texts_of(self.prompts)
+        return self._kept.of(self.prompts, partial(self._texts_of, self.prompts))
 
     def _texts_of(self, prompts: Tensor) -> Tensor:
         return self._tower.encode(self._tokens, prompts, prompts[:0])
