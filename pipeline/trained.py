@@ -124,8 +124,8 @@ def check_vocabulary(settings: MethodSettings, trained: Sequence[str], asked: Se
 
 
 def is_open_vocabulary(settings: MethodSettings) -> bool:
-    """Tell whether a trained method takes new class names."""
-    return bool(getattr(settings.module, "OPEN_VOCABULARY", True))
+    """Tell whether a trained method takes new class names: it does where its `Config` does not say otherwise."""
+    return bool(getattr(settings.config, "open_vocabulary", True))
 
 
 def check_leaks(

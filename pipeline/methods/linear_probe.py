@@ -13,6 +13,7 @@ videos do not have; with fewer than three videos in some class nothing is held o
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,7 +29,6 @@ from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder
 
 READS = "embedding"
-OPEN_VOCABULARY = False
 RECIPE = Recipe(sampling="whole", num_frames=1, num_test_clips=1, optimizer="none")
 INVERSE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """The C that are tried: enough for embeddings of lengths from 1 to some tens."""
@@ -53,6 +53,7 @@ class Config:
     """Settings of the probe.
 
     Attributes:
+        open_vocabulary: it knows the classes it was shown, and no others.
         inverse_strength: scikit-learn's C; None chooses it.
         max_iterations: of L-BFGS; what has not converged by then is taken as it is, as CLIP takes it.
 
@@ -60,6 +61,7 @@ class Config:
         ValueError: for values that are not positive.
     """
 
+    open_vocabulary: ClassVar[bool] = False
     inverse_strength: float | None = None
     max_iterations: int = 1000
 

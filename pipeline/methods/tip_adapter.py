@@ -11,6 +11,7 @@ a grid for each dataset. With one video a class they are the paper's 1 and 5.5, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -22,7 +23,6 @@ from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder, class_features, learnt_logit_scale
 
 READS = "embedding"
-OPEN_VOCABULARY = False
 RECIPE = Recipe(sampling="whole", num_frames=1, num_test_clips=1, optimizer="none")
 
 
@@ -31,6 +31,7 @@ class Config:
     """Settings of the method.
 
     Attributes:
+        open_vocabulary: it knows the classes it was shown, and no others.
         template_set: name of a set in `vlp.datasplits.templates`.
         class_text: rule that turns a class name into words: "natural" or "raw".
 
@@ -38,6 +39,7 @@ class Config:
         UnknownName: for a set or rule that is not there.
     """
 
+    open_vocabulary: ClassVar[bool] = False
     template_set: str = "single"
     class_text: str = "natural"
 

@@ -10,6 +10,7 @@ kept, where it keeps those that do best on the test set; AdamW's ε is 1e-8, whe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -21,7 +22,6 @@ from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder, class_features, learnt_logit_scale
 
 READS = "embedding"
-OPEN_VOCABULARY = False
 RECIPE = Recipe(
     sampling="whole",
     num_frames=1,
@@ -39,6 +39,7 @@ class Config:
     """Settings of the method.
 
     Attributes:
+        open_vocabulary: it knows the classes it was shown, and no others.
         template_set: name of a set in `vlp.datasplits.templates`.
         class_text: rule that turns a class name into words: "natural" or "raw".
 
@@ -46,6 +47,7 @@ class Config:
         UnknownName: for a set or rule that is not there.
     """
 
+    open_vocabulary: ClassVar[bool] = False
     template_set: str = "single"
     class_text: str = "natural"
 

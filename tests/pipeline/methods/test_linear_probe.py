@@ -249,5 +249,5 @@ def test_another_method_is_refused(encoder: FrozenEncoder) -> None:
 
 def test_it_knows_its_training_classes_only_and_takes_no_steps() -> None:
     recipe = linear_probe.RECIPE
-    assert linear_probe.OPEN_VOCABULARY is False
+    assert linear_probe.Config().open_vocabulary is False
     assert (recipe.optimizer, recipe.sampling, recipe.num_test_clips) == ("none", "whole", 1)

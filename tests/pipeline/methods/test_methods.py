@@ -110,7 +110,7 @@ def test_new_class_names_give_a_logit_a_class_with_what_was_trained(
     trained = ready(module, encoder)
     names = ("bird", "dog", "brushing teeth", "sky diving")
     fresh = module.build(module.Config(), encoder, names)
-    if not getattr(module, "OPEN_VOCABULARY", True):
+    if not getattr(module.Config(), "open_vocabulary", True):
         names, fresh = CLASSES, module.build(module.Config(), encoder, CLASSES)
     fresh.load_state_dict(trained.state_dict())
     clips, _ = clips_of(module)

@@ -16,6 +16,8 @@ from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
 from vlp.pipeline.methods import residual_adapter, zero_shot
 from vlp.pipeline.methods.residual_adapter import Config, ResidualAdapter, build
+from vlp.pipeline.settings import resolve
+from vlp.pipeline.trained import is_open_vocabulary
 
 CLASSES = ("Archery", "BrushHair", "yo-yo")
 
@@ -142,5 +144,5 @@ def test_no_class_is_refused(encoder: FrozenEncoder) -> None:
 
 
 def test_the_vocabulary_is_open() -> None:
-    assert getattr(residual_adapter, "OPEN_VOCABULARY", True)
+    assert is_open_vocabulary(resolve("residual_adapter"))
     assert residual_adapter.RECIPE.optimizer == "adamw"

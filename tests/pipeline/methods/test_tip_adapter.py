@@ -194,5 +194,5 @@ def test_another_method_is_refused(encoder: FrozenEncoder) -> None:
 
 def test_it_knows_its_training_classes_only_and_takes_no_steps() -> None:
     recipe = tip_adapter.RECIPE
-    assert tip_adapter.OPEN_VOCABULARY is False
+    assert tip_adapter.Config().open_vocabulary is False
     assert (recipe.optimizer, recipe.sampling, recipe.num_test_clips) == ("none", "whole", 1)

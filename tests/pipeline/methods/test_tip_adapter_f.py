@@ -146,7 +146,7 @@ def test_the_recipe_is_the_releases() -> None:
     assert (recipe.optimizer, recipe.learning_rate, recipe.weight_decay) == ("adamw", 1e-3, 0.01)
     assert (recipe.batch_size, recipe.num_epochs, recipe.schedule) == (256, 20, "cosine")
     assert (recipe.sampling, recipe.num_test_clips) == ("whole", 1)
-    assert tip_adapter_f.OPEN_VOCABULARY is False
+    assert tip_adapter_f.Config().open_vocabulary is False
 
 
 def test_unknown_template_sets_and_rules_are_refused_on_creation() -> None:
