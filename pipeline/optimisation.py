@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,19 +26,28 @@ class NothingToTrain(PipelineError):
 def make_optimizer(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Make the recipe's optimiser over the parameters of a method that need gradients.
 
+    Those that the method took over from CLIP, its `pretrained_parameters` where it has such, move at their own rate.
+
     Raises:
         NothingToTrain: if none does.
     """
     if not (parameters := trainable_parameters(method)):
         raise NothingToTrain(recipe.optimizer)
-    return optimizer_of(parameters, recipe)
+    named: Callable[[], Sequence[nn.Parameter]] = getattr(method, "pretrained_parameters", tuple)
+    pretrained = {id(parameter) for parameter in named()}
+    rate = recipe.learning_rate if recipe.tower_learning_rate is None else recipe.tower_learning_rate
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in parameters if id(parameter) not in pretrained]},
+        {"params": [parameter for parameter in parameters if id(parameter) in pretrained], "lr": rate},
+    ]
+    return optimizer_of([group for group in groups if group["params"]], recipe)
 
 
-def optimizer_of(tensors: Sequence[Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(tensors: Sequence[Tensor | dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
     """Make the recipe's optimiser.
 
     Args:
-        tensors: what it moves.
+        tensors: what it moves, or groups of it with settings of their own.
         recipe: "adamw" or "sgd", with its settings.
     """
     if recipe.optimizer == "sgd":
@@ -60,13 +70,13 @@ def make_schedule(
     """Make the recipe's schedule, which is a function of the step alone.
 
     Args:
-        optimizer: whose learning rate moves.
+        optimizer: fresh; the learning rates of its groups move together.
         recipe: "constant" or "cosine", with its warm-up.
         steps_per_epoch: optimiser steps.
         done: steps taken before, by a run that this one goes on with.
     """
     for group in optimizer.param_groups:
-        group["initial_lr"] = recipe.learning_rate
+        group["initial_lr"] = group["lr"]
     return torch.optim.lr_scheduler.LambdaLR(
         optimizer, share_of_learning_rate(recipe, steps_per_epoch), last_epoch=done - 1
     )

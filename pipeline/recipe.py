@@ -23,6 +23,7 @@ class Recipe:
         aggregation: what is averaged over clips and views: "probabilities" (after the softmax) or "logits".
         optimizer: "adamw" or "sgd"; "none" where nothing is trained by gradients.
         learning_rate, weight_decay, betas, momentum: of the optimiser; betas of AdamW, momentum of SGD.
+        tower_learning_rate: of parameters that a method took over from CLIP; None for ``learning_rate``.
         batch_size: videos a step.
         num_epochs: passes over the training videos; every epoch visits each video once.
         schedule: "constant" or "cosine" (to 0), after ``warmup_epochs`` of linear warm-up.
@@ -43,6 +44,7 @@ class Recipe:
     aggregation: Literal["probabilities", "logits"] = "probabilities"
     optimizer: Literal["adamw", "sgd", "none"] = "adamw"
     learning_rate: float = 1e-4
+    tower_learning_rate: float | None = None
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = 0.9
@@ -59,9 +61,9 @@ class Recipe:
         for name in ("num_frames", "num_test_clips", "batch_size", "num_epochs", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
-        finite = ("learning_rate", "weight_decay", "warmup_epochs")
+        finite = ("learning_rate", "tower_learning_rate", "weight_decay", "warmup_epochs")
         limits = {**dict.fromkeys(finite, float("inf")), "hold_out": 1, "momentum": 1}
-        values = [(name, getattr(self, name)) for name in limits]
+        values = [(name, getattr(self, name)) for name in limits if getattr(self, name) is not None]
         for name, value in (*values, ("betas", self.betas[0]), ("betas", self.betas[1])):
             if not 0 <= value < limits.get(name, 1):
                 raise ValueError(f"{name} ({value}) must be at least 0 and below {limits.get(name, 1)}")

@@ -45,6 +45,7 @@ def test_single_values_win_over_the_file_the_file_over_the_row(tmp_path: Path) -
         ("recipe.betas=[0.5, 0.9]", (0.5, 0.9)),
         ("recipe.clip_norm=null", None),
         ("recipe.clip_norm=2", 2.0),
+        ("recipe.tower_learning_rate=1e-6", 1e-6),
         ("recipe.schedule=cosine", "cosine"),
     ],
 )
@@ -87,6 +88,7 @@ def test_unknown_names_are_answered_with_the_known_ones() -> None:
         ("recipe.batch_size=0", "at least 1"),
         ("recipe.learning_rate=fast", "is no float"),
         ("recipe.learning_rate={", "no YAML"),
+        ("recipe.tower_learning_rate=-1", r"tower_learning_rate \(-1.0\) must be at least 0"),
         ("num_layers=2", r"method\.FIELD=VALUE"),
         ("method.num_layers", r"method\.FIELD=VALUE"),
         ("stage.num_layers=2", r"method\.FIELD=VALUE"),

@@ -171,6 +171,43 @@ def test_a_schedule_that_is_gone_on_with_gives_the_rates_of_one_from_the_start()
     assert rates[0][7:] == rates[1]
 
 
+class WithTower(Classifier):
+    """The classifier, whose bias stands for what was taken over from CLIP."""
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        return [self.linear.bias]
+
+
+def moved(data: LabelledVideos, method: Classifier, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """How far a step of plain gradient descent moves weights and biases."""
+    before = weights(method)
+    plain = replace(recipe, optimizer="sgd", momentum=0.0, weight_decay=0.0, num_epochs=1, batch_size=24)
+    train_to_end(method, MODULE, plain, data, seed=0, device=CPU)
+    weight, bias = (one - other for one, other in zip(weights(method), before, strict=True))
+    return weight, bias
+
+
+def test_what_comes_from_clip_moves_at_its_own_rate(data: LabelledVideos) -> None:
+    weight, bias = moved(data, WithTower(), replace(RECIPE, tower_learning_rate=RECIPE.learning_rate / 10))
+    same_weight, same_bias = moved(data, WithTower(), RECIPE)
+    assert torch.equal(weight, same_weight)
+    torch.testing.assert_close(10 * bias, same_bias, atol=1e-6, rtol=1e-4)
+    plain = moved(data, Classifier(), replace(RECIPE, tower_learning_rate=0.0))  # it has no such parameters
+    assert torch.equal(plain[1], same_bias)
+
+
+def test_both_rates_warm_up_and_fall_together_also_when_gone_on_with() -> None:
+    recipe = Recipe(
+        schedule="cosine", warmup_epochs=1, num_epochs=4, learning_rate=0.3, tower_learning_rate=0.03
+    )
+    share = share_of_learning_rate(recipe, 5)
+    for done in (0, 7):
+        optimizer = make_optimizer(WithTower(), recipe)
+        make_schedule(optimizer, recipe, 5, done=done)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == pytest.approx([0.3 * share(done), 0.03 * share(done)])
+
+
 @given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=60), share=st.floats(0, 0.95))
 def test_a_share_of_every_class_is_held_out_and_never_all_of_it(labels: list[int], share: float) -> None:
     truth = np.array(labels)
