@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vlp.pipeline.parts.temporal_heads import HEADS, Conv1d, temporal_head
+from vlp.pipeline.parts.temporal_heads import HEADS, ClassTokenTransformer, Conv1d, Dropout, temporal_head
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "golden" / "actionclip_visual_prompt.json").read_text(encoding="utf-8")
@@ -139,3 +139,49 @@ def test_every_name_makes_a_head() -> None:
         assert head(torch.randn(2, 4, 16)).shape == (2, 16)
     with pytest.raises(KeyError):
         temporal_head("pooled", 16, num_layers=1, num_heads=2, num_frames=4)
+
+
+def test_the_class_token_is_what_torchs_whole_encoder_makes_of_it() -> None:
+    """Dropout aside; outputs and gradients."""
+    torch.manual_seed(0)
+    head = ClassTokenTransformer(16, num_layers=3, num_heads=2, num_frames=6)
+    for module in head.modules():
+        if isinstance(module, Dropout):
+            module.dropped = 0
+        if isinstance(module, nn.MultiheadAttention):
+            module.dropout = 0.0
+    frames = torch.randn(4, 6, 16)
+    tokens = torch.cat([head.token.expand(4, 1, -1), frames], dim=1) + head.positions
+    whole, ours = head.encoder(tokens)[:, 0], head(frames)
+    torch.testing.assert_close(ours, whole)
+    parameters = list(head.parameters())
+    wanted = torch.autograd.grad(whole.square().sum(), parameters)
+    found = torch.autograd.grad(ours.square().sum(), parameters)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_dropout_drops_its_share_anew_each_time_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    drop = Dropout(0.1)
+    x = torch.ones(999, 1001)
+    first, second = drop(x), drop(x)
+    deviation = (0.1 * 0.9 / x.numel()) ** 0.5
+    assert float((first == 0).float().mean()) == pytest.approx(0.1, abs=5 * deviation)
+    both = float(((first == 0) & (second == 0)).float().mean())
+    assert both == pytest.approx(0.01, abs=5 * (0.01 * 0.99 / x.numel()) ** 0.5)
+    neighbours = float(((first == 0)[:, 1:] & (first == 0)[:, :-1]).float().mean())
+    assert neighbours == pytest.approx(0.01, abs=5 * (0.01 * 0.99 / x.numel()) ** 0.5)
+    assert float(first.mean()) == pytest.approx(1.0, abs=1e-3)
+    assert first.unique().tolist() == pytest.approx([0, 1 / 0.9], abs=1e-4)
+    assert drop.eval()(x) is x
+
+
+def test_dropout_follows_torchs_seed_and_passes_gradients_to_what_it_keeps() -> None:
+    drop, x = Dropout(0.3), torch.randn(7, 3, requires_grad=True)
+    torch.manual_seed(5)
+    first = drop(x)
+    torch.manual_seed(5)
+    assert torch.equal(first, drop(x))
+    (gradient,) = torch.autograd.grad(first.sum(), x)
+    assert torch.equal(gradient == 0, first == 0)
