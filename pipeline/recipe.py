@@ -20,7 +20,8 @@ class Recipe:
         num_frames: T, frames a clip; 1 for "whole".
         gaps: timeline steps between frames that "random-gap" draws from.
         num_test_clips: clips a video at test, averaged with the views of the store.
-        aggregation: what is averaged over clips and views: "probabilities" (after the softmax) or "logits".
+        aggregation: what is averaged over clips and views: "probabilities" (after the softmax); "logits", which then
+            are the scores; "similarities", of whose mean the method makes its logits, and these become probabilities.
         optimizer: "adamw" or "sgd"; "none" where nothing is trained by gradients.
         learning_rate, weight_decay, betas, momentum: of the optimiser; betas of AdamW, momentum of SGD.
         tower_learning_rate: of parameters that a method took over from CLIP; None for ``learning_rate``.
@@ -41,7 +42,7 @@ class Recipe:
     num_frames: int = 16
     gaps: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 10, 15)
     num_test_clips: int = 5
-    aggregation: Literal["probabilities", "logits"] = "probabilities"
+    aggregation: Literal["probabilities", "logits", "similarities"] = "probabilities"
     optimizer: Literal["adamw", "sgd", "none"] = "adamw"
     learning_rate: float = 1e-4
     tower_learning_rate: float | None = None

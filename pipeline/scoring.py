@@ -28,7 +28,8 @@ def score_videos(
     The clips of a video depend on the seed and its id alone, so that its score is the same in every list of videos.
 
     Args:
-        method: from clips to logits (B, C); it is left in evaluation mode.
+        method: from clips to logits (B, C); it is left in evaluation mode. It may have `similarities`, from clips to
+            (B, ...), and `logits_of`, from their mean over views to logits; without, its logits are its similarities.
         bank: features.
         videos: (B,) places in the bank's list.
         recipe: test clips, and how they are averaged.
@@ -36,8 +37,7 @@ def score_videos(
         device: where the method is.
 
     Returns:
-        (B, C) in float64, in which small probabilities do not tie at 0: probabilities, or mean logits for
-        "logits".
+        (B, C) in float64, in which small probabilities do not tie at 0: probabilities; mean logits for "logits".
     """
     method.eval()
     clip_bytes = 4 * recipe.num_frames * bank.embed_dim * recipe.num_test_clips * bank.num_views
@@ -60,10 +60,22 @@ def _score(
     device: torch.device,
 ) -> Tensor:
     clips = _test_clips(bank, videos, recipe, seed).to(device)
+    if recipe.aggregation == "similarities":
+        compare, logits_of = getattr(method, "similarities", method), getattr(method, "logits_of", _same)
+        logits: Tensor = logits_of(_mean_of_views(compare(clips).double().cpu(), len(videos)))
+        return logits.softmax(dim=-1)
     logits = method(clips).double().cpu()
     values = logits.softmax(dim=-1) if recipe.aggregation == "probabilities" else logits
-    mean: Tensor = values.view(len(videos), -1, values.shape[-1]).mean(dim=1)
-    return mean
+    return _mean_of_views(values, len(videos))
+
+
+def _mean_of_views(values: Tensor, num_videos: int) -> Tensor:
+    """Average (B * n, ...) values of n clips and views a video to (B, ...)."""
+    return values.view(num_videos, -1, *values.shape[1:]).mean(dim=1)
+
+
+def _same(values: Tensor) -> Tensor:
+    return values
 
 
 def _test_clips(bank: FeatureBank, videos: NDArray[np.int64], recipe: Recipe, seed: int) -> Clips:

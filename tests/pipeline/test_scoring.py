@@ -46,6 +46,28 @@ def test_a_score_is_the_mean_over_clips_and_views(aggregation: Any, bank: Featur
     np.testing.assert_allclose(score(bank, [4], recipe)[0], values.mean(dim=0).numpy(), rtol=1e-5)
 
 
+class TwoReadings(FirstDimensions):
+    """Two similarities with every class, of which the larger is the logit: that of a mean is no mean of those."""
+
+    def similarities(self, clips: Clips) -> Tensor:
+        last = clips.embeddings.float()[:, -1]
+        return torch.stack([last[:, :3], last[:, 3:6]], dim=1)
+
+    def logits_of(self, similarities: Tensor) -> Tensor:
+        return similarities.amax(dim=1)
+
+
+def test_similarities_are_averaged_before_the_method_makes_logits_of_them(bank: FeatureBank) -> None:
+    recipe = Recipe(sampling="uniform", num_frames=4, num_test_clips=3, aggregation="similarities")
+    last = drawn_test_clips(bank, np.array([4]), recipe, np.random.default_rng(0)).embeddings.double()[:, -1]
+    mean = last.mean(dim=0)
+    expected = torch.maximum(mean[:3], mean[3:6]).softmax(dim=0)
+    found = score_videos(TwoReadings(), bank, np.array([4]), recipe, seed=0, device=CPU)
+    np.testing.assert_allclose(found[0], expected.numpy(), rtol=1e-5)
+    plain = (3 * mean[:3]).softmax(dim=0)  # a method without such: its mean logits, as probabilities
+    np.testing.assert_allclose(score(bank, [4], recipe)[0], plain.numpy(), rtol=1e-5)
+
+
 def test_a_videos_score_does_not_depend_on_the_others(bank: FeatureBank) -> None:
     together = score(bank, [0, 1, 2, 3, 4, 5])
     assert np.array_equal(score(bank, [3, 5, 0]), together[[3, 5, 0]])
