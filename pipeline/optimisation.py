@@ -43,7 +43,9 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return optimizer_of([group for group in groups if group["params"]], recipe)
 
 
-def optimizer_of(tensors: Sequence[Tensor | dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(
+    tensors: Sequence[Tensor] | Sequence[dict[str, Any]], recipe: Recipe
+) -> torch.optim.Optimizer:
     """Make the recipe's optimiser.
 
     Args:

@@ -1,18 +1,22 @@
 """Videos and sentences of their classes, matched within the batch; a head over the frames of a clip.
 
-Paper: ActionCLIP (Wang et al., 2021, arXiv:2109.08472), sections 3.1 to 3.3, 4.1. Original code:
+Paper: ActionCLIP (Wang et al., 2021, arXiv:2109.08472), sections 3.1 to 3.3, 4.1 and 4.2. Original code:
 sallymmx/ActionCLIP@31c34df, train.py, utils/KLLoss.py, modules/Visual_Prompt.py.
 
-Several videos of a batch may be of one class, so that a row has several right answers: the loss is the KL divergence of
-the targets from the similarities, in both directions. Equation 4 prints KL(p, q) of predictions p and targets q; the
-code computes KL(q || p), which has a gradient for targets with zeros, and is what is done here.
+Several videos of a batch may be of one class, so that a row has several right answers: see
+`vlp.pipeline.parts.matching_loss`. `variant="paper"` (the default) spreads a row's target evenly over them;
+`variant="official"` takes the release's targets, and tests at its fixed factor of 100.
 
-`variant="paper"` (the default) spreads a row's target evenly over its right answers; `variant="official"` takes the
-softmax of ten times their marks, which leaves the others a little, and tests at a fixed factor of 100.
+The image tower is frozen: its features come from the cache. So is the text tower, whose sentences are computed once,
+unless `tune_text` (Table 5) trains a copy of it, or `init_text="random"` (Table 2) begins one at random: its weights
+are saved with the run. What comes from CLIP, the factor on cosines included, moves at the recipe's
+`tower_learning_rate`, as in the release, where that factor is in CLIP's own group; so does a tower begun at random.
 
-The towers are frozen: video features come from the cache, those of the sentences are computed once. Templates are our
-own wording, of the paper's three kinds. Departure: clips and views of a video are averaged as probabilities, behind
-the mean over templates; the release averages similarities before it.
+`classifier="linear"` is the unimodal row of Table 1: the same head, and a linear layer from its feature, as it is, to
+the classes, with PyTorch's initial values; it is trained by cross-entropy and takes no new class names.
+
+Templates are our own wording, of the paper's three kinds. At test the similarities of a video's clips and views are
+averaged, then come softmax over the classes and mean over the templates.
 """
 
 import math
@@ -28,9 +32,12 @@ from vlp.datasplits.class_text import class_text
 from vlp.datasplits.templates import template_set
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import PipelineError
-from vlp.pipeline.parts.temporal_heads import HEADS, has_positions, temporal_head
+from vlp.pipeline.parts.class_sentences import EncodedSentences, FrozenSentences
+from vlp.pipeline.parts.matching_loss import matching_loss
+from vlp.pipeline.parts.temporal_heads import HEADS, temporal_head
 from vlp.pipeline.recipe import Recipe
-from vlp.pipeline.text import TextEncoder, learnt_logit_scale, sentence_features
+from vlp.pipeline.text import TextEncoder, learnt_logit_scale, too_long
+from vlp.pipeline.trainable_text import TrainableTextTower
 
 READS = "embedding"
 STACKS = False
@@ -38,7 +45,9 @@ RECIPE = Recipe(
     sampling="segments",
     num_frames=8,
     num_test_clips=1,
+    aggregation="similarities",
     learning_rate=5e-5,
+    tower_learning_rate=5e-6,
     weight_decay=0.2,
     betas=(0.9, 0.98),
     batch_size=64,
@@ -47,28 +56,18 @@ RECIPE = Recipe(
     warmup_epochs=5,
 )
 ROWS: dict[str, dict[str, object]] = {
+    "unimodal": {"classifier": "linear"},
+    "random-text": {"init_text": "random", "tune_text": True},
+    "no-templates": {"template_set": "none"},
     "MeanP": {"head": "meanp"},
     "Conv1D": {"head": "conv1d"},
     "LSTM": {"head": "lstm"},
     "Transf": {"head": "transf"},
     "Transf_cls": {"head": "transf_cls"},
-    "no-templates": {"template_set": "none"},
+    "tuned-text": {"tune_text": True},
 }
-"""The post-network rows of the paper's Table 4, and its Table 3 without templates."""
+"""Of the paper's Tables 1, 2, 3, 4 (its post-network rows) and 5, all with a frozen image tower."""
 _OFFICIAL_TEST_SCALE = 100.0
-_OFFICIAL_SHARPNESS = 10.0
-
-
-class ClipLengthUnsuitable(PipelineError):
-    """Clips of another number of frames than the head has positions."""
-
-    def __init__(self, num_frames: int, max_frames: int) -> None:
-        super().__init__(
-            f"actionclip's head has {max_frames} positions and was given clips of {num_frames} frames: "
-            "recipe.num_frames and method.max_frames must be one number."
-        )
-        self.num_frames = num_frames
-        self.max_frames = max_frames
 
 
 class SettingsUnfit(PipelineError):
@@ -87,6 +86,9 @@ class Config:
         head: over the frames: "meanp", "conv1d", "lstm", "transf" or "transf_cls".
         num_layers, num_heads: of a Transformer head.
         max_frames: frames of a clip, which a Transformer head has positions for.
+        classifier: what the head's feature is compared with: "text", or the weights of a "linear" layer.
+        tune_text: whether the text tower is trained.
+        init_text: weights that the text tower begins with: those of "clip", or "random" ones.
         template_set: name of a set in `vlp.datasplits.templates`.
         class_text: rule that turns a class name into words: "natural" or "raw".
         variant: "paper" or "official".
@@ -100,6 +102,9 @@ class Config:
     num_layers: int = 6
     num_heads: int = 8
     max_frames: int = 8
+    classifier: Literal["text", "linear"] = "text"
+    tune_text: bool = False
+    init_text: Literal["clip", "random"] = "clip"
     template_set: str = "ensemble"
     class_text: str = "natural"
     variant: Literal["paper", "official"] = "paper"
@@ -110,10 +115,29 @@ class Config:
         for name in ("num_layers", "num_heads", "max_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
-        if self.head not in HEADS:
-            raise ValueError(f"head ({self.head}) must be one of {', '.join(HEADS)}")
-        if self.variant not in ("paper", "official"):
-            raise ValueError(f"variant ({self.variant}) must be paper or official")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be one of {', '.join(known)}")
+        if self.classifier == "linear" and self.has_own_tower:
+            raise ValueError("tune_text and init_text need classifier text: a linear classifier reads none")
+
+    @property
+    def has_own_tower(self) -> bool:
+        """Whether sentences are encoded by other weights than CLIP's own."""
+        return self.tune_text or self.init_text == "random"
+
+    @property
+    def open_vocabulary(self) -> bool:
+        """Whether it takes new class names once it is trained."""
+        return self.classifier == "text"
+
+
+_CHOICES = {
+    "head": HEADS,
+    "classifier": ("text", "linear"),
+    "init_text": ("clip", "random"),
+    "variant": ("paper", "official"),
+}
 
 
 class ActionClip(nn.Module):
@@ -123,115 +147,148 @@ class ActionClip(nn.Module):
         config: the method's settings.
         head: from (B, T, D) to (B, D).
         log_scale: learnt logarithm of the factor on cosines, a scalar.
-        sentences: (C, K, D), every class in every template, of length 1.
+        sentences: every class in every template, as unit features.
         truncated: class names, as given, of which a sentence was cut.
     """
 
-    sentences: Tensor
-
     def __init__(
-        self, config: Config, sentences: Tensor, logit_scale: Tensor, truncated: Sequence[str]
+        self,
+        config: Config,
+        head: nn.Module,
+        sentences: FrozenSentences | EncodedSentences,
+        logit_scale: Tensor,
+        truncated: Sequence[str],
     ) -> None:
         super().__init__()
         self.config = config
-        self.head = temporal_head(
-            config.head,
-            sentences.shape[-1],
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            num_frames=config.max_frames,
-        )
+        self.head = head
+        self.sentences = sentences
         self.log_scale = nn.Parameter(logit_scale.log())
-        self.register_buffer("sentences", sentences, persistent=False)
         self.truncated = tuple(truncated)
 
     def forward(self, clips: Clips) -> Tensor:
-        """Score B clips: (B, C) float32 logarithms of the mean, over templates, of the chances of the classes."""
-        video = self.video_features(clips)
+        """Score B clips: (B, C) logarithms of the mean, over templates, of the chances of the classes."""
+        return self.logits_of(self.similarities(clips))
+
+    def similarities(self, clips: Clips) -> Tensor:
+        """Compare B clips with all sentences: (B, K, C) float32, cosines times the factor."""
+        videos, sentences = self.video_features(clips), self.sentences()
         scale = self.log_scale.exp() if self.config.variant == "paper" else _OFFICIAL_TEST_SCALE
-        with torch.autocast(video.device.type, enabled=False):
-            by_template = scale * torch.einsum("bd,ckd->bkc", video, self.sentences)
-            return by_template.log_softmax(dim=-1).logsumexp(dim=1) - math.log(self.sentences.shape[1])
+        with torch.autocast(videos.device.type, enabled=False):
+            return scale * torch.einsum("bd,ckd->bkc", videos, sentences)
+
+    def logits_of(self, similarities: Tensor) -> Tensor:
+        """Turn (B, K, C) similarities into logits (B, C)."""
+        num_templates = similarities.shape[1]
+        return similarities.log_softmax(dim=-1).logsumexp(dim=1) - math.log(num_templates)
 
     def video_features(self, clips: Clips) -> Tensor:
         """Encode B clips: (B, D) float32, of length 1.
 
         Raises:
-            ClipLengthUnsuitable: if the head has not one position a frame.
+            ClipLengthUnsuitable: if the head has other positions than a clip frames.
         """
-        frames = clips.embeddings.float()
-        if has_positions(self.config.head) and frames.shape[1] != self.config.max_frames:
-            raise ClipLengthUnsuitable(frames.shape[1], self.config.max_frames)
-        return F.normalize(self.head(frames).float(), dim=-1)
+        return F.normalize(self.head(clips.embeddings.float()).float(), dim=-1)
+
+    def loss(self, clips: Clips, labels: Tensor) -> Tensor:
+        """Match the videos of a batch with one sentence each, of a random template (eqs. 2 to 4)."""
+        drawn = torch.randint(self.sentences.num_templates, labels.shape).to(labels.device)
+        videos, sentences = self.video_features(clips), self.sentences.of(labels, drawn)
+        with torch.autocast(videos.device.type, enabled=False):
+            logits = self.log_scale.exp() * videos @ sentences.T
+            return matching_loss(logits, labels, variant=self.config.variant)
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """List what comes from CLIP: the factor on cosines and, where it is the method's own, the text tower."""
+        return [self.log_scale, *self.sentences.parameters()]
 
 
-def build(config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> ActionClip:
-    """Encode every class in every template, and put a head over the frames.
+class UnimodalClassifier(nn.Module):
+    """A head over frames, and a linear layer from its feature to the classes: no text is read.
+
+    Attributes:
+        head: from (B, T, D) to (B, D).
+        linear: from D to C.
+        truncated: no class name is read, so none is cut.
+    """
+
+    def __init__(self, head: nn.Module, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.head = head
+        self.linear = nn.Linear(width, num_classes)
+        self.truncated: tuple[str, ...] = ()
+
+    def forward(self, clips: Clips) -> Tensor:
+        """Score B clips: (B, C) float32 logits.
+
+        Raises:
+            ClipLengthUnsuitable: if the head has other positions than a clip frames.
+        """
+        logits: Tensor = self.linear(self.head(clips.embeddings.float())).float()
+        return logits
+
+    def loss(self, clips: Clips, labels: Tensor) -> Tensor:
+        """Cross-entropy over all classes."""
+        return F.cross_entropy(self(clips), labels)
+
+
+def build(
+    config: Config, encoder: TextEncoder, class_names: Sequence[str]
+) -> ActionClip | UnimodalClassifier:
+    """Put a head over the frames, and behind it what tells the classes apart.
 
     Args:
         config: the method's settings.
-        encoder: a frozen CLIP.
+        encoder: a frozen CLIP, which stays as it is: a text tower that is trained is a copy.
         class_names: C names as the dataset spells them.
 
     Raises:
         ValueError: if there is no class.
         SettingsUnfit: if the heads of attention do not divide D.
+        TextTowerNotTrainable: if the text tower is to be trained, or random, and is not CLIP's causal one.
     """
     if not class_names:
         raise ValueError("no class to match videos with")
-    templates = template_set(config.template_set)
-    words = [class_text(name, rule=config.class_text) for name in class_names]
-    encoded = sentence_features(
-        encoder, [template.replace("{}", word) for word in words for template in templates]
-    )
-    cut = sorted({sentence // len(templates) for sentence in encoded.truncated})
-    # A copy: what was made in inference mode cannot take part in a step.
-    sentences = encoded.features.clone().view(len(words), len(templates), -1)
+    empty = encoder.encode_text([""])
+    width = empty.shape[-1]
     try:
-        method = ActionClip(
-            config, sentences, learnt_logit_scale(encoder), [class_names[index] for index in cut]
+        head = temporal_head(
+            config.head,
+            width,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            num_frames=config.max_frames,
         )
     except ValueError as error:
         raise SettingsUnfit(str(error)) from error
-    return method.to(sentences.device)
+    if config.classifier == "linear":
+        return UnimodalClassifier(head, width, len(class_names)).to(empty.device)
+    sentences, cut = _sentences(config, encoder, class_names)
+    scale = learnt_logit_scale(encoder)
+    return ActionClip(config, head, sentences, scale, [class_names[index] for index in cut]).to(empty.device)
 
 
-def loss(method: ActionClip, clips: Clips, labels: Tensor) -> Tensor:
-    """Match the videos of a batch with one sentence each, of a random template (eqs. 2 to 4).
+def loss(method: ActionClip | UnimodalClassifier, clips: Clips, labels: Tensor) -> Tensor:
+    """Match a batch, or classify it.
 
     Args:
         method: as `build` gave it.
         clips: B clips.
         labels: (B,) classes.
     """
-    video = method.video_features(clips)
-    drawn = torch.randint(method.sentences.shape[1], labels.shape).to(labels.device)
-    with torch.autocast(video.device.type, enabled=False):
-        logits = method.log_scale.exp() * video @ method.sentences[labels, drawn].T
-        return matching_loss(logits, labels, variant=method.config.variant)
+    return method.loss(clips, labels)
 
 
-def matching_loss(logits: Tensor, labels: Tensor, *, variant: Literal["paper", "official"]) -> Tensor:
-    """Average KL(target || softmax) over the rows, and over the columns, of a batch's similarities (eq. 4).
-
-    Args:
-        logits: (B, B), video i against the sentence of video j.
-        labels: (B,) classes: i matches j where they are equal.
-        variant: how a row's target is spread.
-
-    Returns:
-        A scalar: the mean of both directions.
-    """
-    target = matching_targets(labels, variant=variant).to(logits.dtype)
-    rows, columns = (
-        F.kl_div(scores.log_softmax(dim=-1), target, reduction="batchmean") for scores in (logits, logits.T)
-    )
-    return (rows + columns) / 2
-
-
-def matching_targets(labels: Tensor, *, variant: Literal["paper", "official"]) -> Tensor:
-    """Give (B, B) targets, of which every row sums to 1; they are the same for rows and columns."""
-    match = (labels[:, None] == labels).float()
-    if variant == "official":
-        return (_OFFICIAL_SHARPNESS * match).softmax(dim=-1)
-    return match / match.sum(dim=-1, keepdim=True)
+def _sentences(
+    config: Config, encoder: TextEncoder, class_names: Sequence[str]
+) -> tuple[FrozenSentences | EncodedSentences, list[int]]:
+    """Put every class into every template; also give the indices of classes of which a sentence was cut."""
+    templates = template_set(config.template_set)
+    words = [class_text(name, rule=config.class_text) for name in class_names]
+    sentences = [template.replace("{}", word) for word in words for template in templates]
+    cut = sorted({sentence // len(templates) for sentence in too_long(encoder, sentences)})
+    if config.has_own_tower:
+        tower = TrainableTextTower(encoder, config.init_text)
+        tower.requires_grad_(config.tune_text)
+        return EncodedSentences(tower, sentences, len(templates)), cut
+    return FrozenSentences(encoder, sentences, len(templates)), cut

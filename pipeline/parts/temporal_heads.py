@@ -17,12 +17,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.parts.temporal_transformer import TemporalTransformer
 
 _INIT_STD = 0.02
 _FEED_FORWARD = 2048
 _DROPOUT = 0.1
 _LOTS = 1 << 16
+
+
+class ClipLengthUnsuitable(PipelineError):
+    """Clips of another number of frames than a head has positions."""
+
+    def __init__(self, num_frames: int, max_frames: int) -> None:
+        super().__init__(
+            f"the temporal head has {max_frames} positions and was given clips of {num_frames} frames: "
+            "recipe.num_frames and method.max_frames must be one number."
+        )
+        self.num_frames = num_frames
+        self.max_frames = max_frames
 
 
 class MeanPool(nn.Module):
@@ -98,7 +111,12 @@ class Transformer(nn.Module):
                 _init_linear(layer)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Pool (B, T, D) frames to (B, D)."""
+        """Pool (B, T, D) frames to (B, D).
+
+        Raises:
+            ClipLengthUnsuitable: if T is another than there are positions.
+        """
+        _check_length(frames, len(self.temporal.positions))
         mixed: Tensor = self.temporal(frames)
         return (frames + mixed).mean(dim=1)
 
@@ -132,12 +150,18 @@ class ClassTokenTransformer(nn.Module):
                 _init_linear(made)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Pool (B, T, D) frames to (B, D)."""
+        """Pool (B, T, D) frames to (B, D).
+
+        Raises:
+            ClipLengthUnsuitable: if T is another than there are positions.
+        """
+        _check_length(frames, len(self.positions) - 1)
         tokens = torch.cat([self.token.expand(len(frames), 1, -1), frames], dim=1) + self.positions
         *before, last = self.encoder.layers
         for layer in before:
             tokens = layer(tokens)
-        read: Tensor = self.encoder.norm(_first_row(last, tokens))
+        norm: Any = self.encoder.norm
+        read: Tensor = norm(_first_row(last, tokens))
         return read
 
 
@@ -150,7 +174,7 @@ def _first_row(layer: Any, tokens: Tensor) -> Tensor:
     return normed
 
 
-class Dropout(nn.Module):
+class Dropout(nn.Dropout):
     """Dropout as torch's, at under half its time on a CPU: four lots are drawn with one number of 64 bits.
 
     Args:
@@ -158,7 +182,7 @@ class Dropout(nn.Module):
     """
 
     def __init__(self, rate: float) -> None:
-        super().__init__()
+        super().__init__(rate)
         self.dropped = round(rate * _LOTS)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -200,9 +224,9 @@ def temporal_head(name: str, width: int, *, num_layers: int, num_heads: int, num
     return _WITH_POSITIONS[name](width, num_layers=num_layers, num_heads=num_heads, num_frames=num_frames)
 
 
-def has_positions(name: str) -> bool:
-    """Tell whether a head has one position a frame, and takes clips of T frames only."""
-    return name in _WITH_POSITIONS
+def _check_length(frames: Tensor, num_positions: int) -> None:
+    if frames.shape[1] != num_positions:
+        raise ClipLengthUnsuitable(frames.shape[1], num_positions)
 
 
 def _init_linear(layer: nn.Linear) -> None:
