@@ -167,6 +167,10 @@ def method_json(settings: MethodSettings) -> dict[str, Any]:
         "class_text_version": CLASS_TEXT_VERSION,
         "template_set": getattr(settings.config, "template_set", None),
         "templates_version": TEMPLATES_VERSION,
-        "view_aggregation": f"mean of {settings.recipe.aggregation}",
+        "view_aggregation": (
+            "all frames as one clip"
+            if settings.recipe.aggregation == "frames"
+            else f"mean of {settings.recipe.aggregation}"
+        ),
         "ties": TIE_RULE,
     }

@@ -22,6 +22,7 @@ class Recipe:
         num_test_clips: clips a video at test, averaged with the views of the store.
         aggregation: what is averaged over clips and views: "probabilities" (after the softmax); "logits", which then
             are the scores; "similarities", of whose mean the method makes its logits, and these become probabilities.
+            "frames" averages nothing, and makes one clip of all of them, for methods that take any number of frames.
         optimizer: "adamw" or "sgd"; "none" where nothing is trained by gradients.
         learning_rate, weight_decay, betas, momentum: of the optimiser; betas of AdamW, momentum of SGD.
         tower_learning_rate: of parameters that a method took over from CLIP; None for ``learning_rate``.
@@ -42,7 +43,7 @@ class Recipe:
     num_frames: int = 16
     gaps: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 10, 15)
     num_test_clips: int = 5
-    aggregation: Literal["probabilities", "logits", "similarities"] = "probabilities"
+    aggregation: Literal["probabilities", "logits", "similarities", "frames"] = "probabilities"
     optimizer: Literal["adamw", "sgd", "none"] = "adamw"
     learning_rate: float = 1e-4
     tower_learning_rate: float | None = None
@@ -74,6 +75,10 @@ class Recipe:
             raise ValueError(f"patience ({self.patience}) needs hold_out above 0, and at least 1 epoch")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm ({self.clip_norm}) must be positive")
+        if self.aggregation == "frames" and self.sampling.startswith("random-gap"):
+            raise ValueError(
+                f"aggregation frames joins clips, and those of sampling {self.sampling} have gaps"
+            )
         if self.sampling == "whole" and (self.num_frames, self.num_test_clips) != (1, 1):
             raise ValueError(
                 "sampling whole makes one clip of one frame: num_frames and num_test_clips are 1"

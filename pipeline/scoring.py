@@ -60,12 +60,14 @@ def _score(
     device: torch.device,
 ) -> Tensor:
     clips = _test_clips(bank, videos, recipe, seed).to(device)
+    if recipe.aggregation == "frames":
+        clips = Clips(clips.embeddings.reshape(len(videos), -1, clips.embeddings.shape[-1]))
     if recipe.aggregation == "similarities":
         compare, logits_of = getattr(method, "similarities", method), getattr(method, "logits_of", _same)
         logits: Tensor = logits_of(_mean_of_views(compare(clips).double().cpu(), len(videos)))
         return logits.softmax(dim=-1)
     logits = method(clips).double().cpu()
-    values = logits.softmax(dim=-1) if recipe.aggregation == "probabilities" else logits
+    values = logits if recipe.aggregation == "logits" else logits.softmax(dim=-1)
     return _mean_of_views(values, len(videos))
 
 

@@ -109,7 +109,7 @@ def resolve(
 
     Args:
         method: one of `METHODS`.
-        row: one of the method's `ROWS`.
+        row: one of the method's `ROWS`, whose members are fields of the method, or ``recipe.FIELD``.
         file: YAML with the mappings ``method`` and ``recipe``; either may be left out.
         overrides: ``method.FIELD=VALUE`` or ``recipe.FIELD=VALUE``, the value in YAML.
 
@@ -117,7 +117,10 @@ def resolve(
         UnknownMethod, UnknownRow, UnknownSetting, BadSetting, SettingsUnreadable: as these say.
     """
     module = method_module(method)
-    values: dict[str, dict[str, Any]] = {"method": {**_row(module, method, row)}, "recipe": {}}
+    values: dict[str, dict[str, Any]] = {"method": {}, "recipe": {}}
+    for name, value in _row(module, method, row).items():
+        part, _, field = name.rpartition(".")
+        values[part or "method"][field] = value
     for part, given in (_read(file) if file else {}).items():
         values[part].update(given)
     for override in overrides:

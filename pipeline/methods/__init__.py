@@ -5,6 +5,7 @@ The values are module names, so that listing the methods imports none of them (a
 
 METHODS: dict[str, str] = {
     "actionclip": "vlp.pipeline.methods.actionclip",
+    "ap_clip": "vlp.pipeline.methods.ap_clip",
     "ju2022": "vlp.pipeline.methods.ju2022",
     "linear_probe": "vlp.pipeline.methods.linear_probe",
     "motion_prompts": "vlp.pipeline.methods.motion_prompts",

@@ -68,6 +68,25 @@ def test_similarities_are_averaged_before_the_method_makes_logits_of_them(bank: 
     np.testing.assert_allclose(score(bank, [4], recipe)[0], plain.numpy(), rtol=1e-5)
 
 
+def test_aggregated_frames_are_one_clip_of_all_clips_and_views(bank: FeatureBank) -> None:
+    class MeanOfFrames(torch.nn.Module):
+        def forward(self, clips: Clips) -> torch.Tensor:
+            assert clips.embeddings.shape[1] == 4 * 3 * 2
+            return clips.embeddings.float().mean(dim=1)[:, :3]
+
+    recipe = Recipe(sampling="uniform", num_frames=4, num_test_clips=3, aggregation="frames")
+    found = score_videos(MeanOfFrames(), bank, np.array([1, 4]), recipe, seed=0, device=CPU)
+    for place, video in enumerate((1, 4)):
+        clips = drawn_test_clips(bank, np.array([video]), recipe, np.random.default_rng(0))
+        expected = clips.embeddings.float().flatten(0, 1).mean(dim=0)[:3].double().softmax(dim=0)
+        np.testing.assert_allclose(found[place], expected.numpy(), rtol=1e-5)
+
+
+def test_frames_of_clips_with_gaps_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="aggregation frames joins clips"):
+        Recipe(aggregation="frames")
+
+
 def test_a_videos_score_does_not_depend_on_the_others(bank: FeatureBank) -> None:
     together = score(bank, [0, 1, 2, 3, 4, 5])
     assert np.array_equal(score(bank, [3, 5, 0]), together[[3, 5, 0]])
