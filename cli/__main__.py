@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from vlp.cli import bench, datasets, demo, extract, models, predict, report, store, train
+from vlp.cli import bench, datasets, demo, extract, models, predict, prompts, report, store, train
 from vlp.cli import eval as evaluation
 from vlp.cli.console import err
 from vlp.cli.errors import explain
@@ -26,6 +26,7 @@ app.add_typer(evaluation.app, name="eval")
 app.add_typer(store.app, name="store")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
+app.add_typer(prompts.app, name="prompts")
 app.add_typer(bench.app, name="bench")
 
 

@@ -120,5 +120,32 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
         lambda _: "the same command with --set recipe.learning_rate=… lower, and another --name",
         ERROR,
     ),
+    "PromptsMissing": (
+        lambda _: "vlp prompts generate, which writes a file; or the same command with shipped sentences",
+        ERROR,
+    ),
+    "PromptsUnreadable": (
+        lambda _: "vlp prompts generate with another --output; docs/prompts.md has the format",
+        ERROR,
+    ),
+    "PromptsDiffer": (
+        lambda _: "the same command with another --output, or with what the file was begun with",
+        ERROR,
+    ),
+    "ClassesWithoutSentences": (
+        lambda _: "vlp prompts generate with --classes FILE that names these, or with the --dataset",
+        ERROR,
+    ),
+    "SentencesNeeded": (
+        lambda _: (
+            "the same command with --text-prompts NAME; vlp prompts generate writes sentences for other classes"
+        ),
+        ERROR,
+    ),
+    "KeyRefused": (
+        lambda _: "the same command with a key in the environment; --api-key-env names the variable",
+        ERROR,
+    ),
+    "ChatError": (lambda _: "the same command again: it asks only for what lacks", ERROR),
     "DiskTooSmall": (lambda _: "the same command with --cache on a larger disk, or a lower --fps", ERROR),
 }

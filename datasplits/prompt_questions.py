@@ -1,12 +1,9 @@
-"""What is asked about an action: a graph of attributes, and questions over it; named data of one version.
+"""What is asked about an action: a graph of attributes, and questions over it; files of sentences record their texts.
 
 The graph follows AP-CLIP (Jia et al., ACM MM 2024, doi:10.1145/3664647.3680690), section 3.2.1: three aspects of an
 action with four attributes each. Which twelve they are stands in an appendix that is not published with the paper:
 these are our own choice, and so is every question's wording.
 """
-
-# Raised whenever an attribute or a question changes: sentences of two versions are not to be mixed.
-QUESTIONS_VERSION = 1
 
 ATTRIBUTES: dict[str, dict[str, str]] = {
     "scene": {

@@ -1,7 +1,11 @@
-"""A feature store on disk, filled with given features."""
+"""A feature store on disk, filled with given features; a server that speaks the chat-completions protocol."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +92,75 @@ def make_store(tmp_path: Path) -> MakeStore:
         return store
 
     return make
+
+
+class ChatServer:
+    """A real HTTP server on this machine that answers numbered questions, or as it is told.
+
+    Attributes:
+        base_url: for `--base-url`.
+        replies: what to do with the next requests, first to last: a function of the handler and the question that sends
+            a reply of its own. With none left, every question is answered well.
+        requests: the body of each request.
+        headers: of each request.
+    """
+
+    def __init__(self) -> None:
+        self.replies: list[Callable[[BaseHTTPRequestHandler, str], object]] = []
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.requests.append({"path": self.path, **body})
+                outer.headers.append(dict(self.headers))
+                question = body["messages"][0]["content"]
+                reply = outer.replies.pop(0) if outer.replies else None
+                if reply is None:
+                    outer.say(self, outer.good(question))
+                else:
+                    reply(self, question)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @staticmethod
+    def send(
+        handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
+        handler.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def say(self, handler: BaseHTTPRequestHandler, content: object) -> None:
+        """Reply with a chat completion."""
+        message = {"role": "assistant", "content": content}
+        self.send(handler, 200, json.dumps({"choices": [{"index": 0, "message": message}]}).encode())
+
+    @staticmethod
+    def good(question: str) -> str:
+        """One sentence a question, each made of the question, so that no two are alike."""
+        numbered = re.findall(r"^(\d+)\. (.*)$", question, re.MULTILINE)
+        return json.dumps({number: f"{hash((number, text)) % 10**9} is seen." for number, text in numbered})
+
+
+@pytest.fixture
+def chat_server() -> Iterator[ChatServer]:
+    """Start a server for one test."""
+    server = ChatServer()
+    yield server
+    server.close()
