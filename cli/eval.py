@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from vlp.cli.console import print_json
+from vlp.cli.eval_methods import methods
 from vlp.cli.eval_options import (
     AllowDuplicates,
     ClassesFile,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("closed-set")(closed_set)
 app.command("few-shot")(few_shot)
 app.command("base-to-novel")(base_to_novel)
+app.command("methods")(methods)
 
 Frames = Annotated[
     int | None,

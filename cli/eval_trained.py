@@ -106,7 +106,7 @@ def closed_set(
             inputs.manifest, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates
         )
         trained = cover_classes(inputs.manifest, inputs.store, split=split, role="train")
-        laboratory = _laboratory(inputs, settings, device, allow_mismatch=allow_mismatch)
+        laboratory = laboratory_of(inputs, settings, device, allow_mismatch=allow_mismatch)
         result = train_and_test(laboratory, trained, covered, seed=seed, tell=tell)
     print_result(result, covered, per_class=per_class, json_output=json_output)
 
@@ -160,17 +160,19 @@ def few_shot(
         from vlp.pipeline.published_draws import read_draws
         from vlp.pipeline.trials import few_shot as train_and_test
 
-        trained, covered = _covered(kept, inputs, split, allow_duplicates=allow_duplicates)
+        trained, covered = covered_split(kept, inputs, split, allow_duplicates=allow_duplicates)
         drawn = rounds if lists is None else read_draws(lists, kept, trained.found)
         laboratory = replace(
-            _laboratory(inputs, settings, device, allow_mismatch=allow_mismatch), manifest=kept
+            laboratory_of(inputs, settings, device, allow_mismatch=allow_mismatch), manifest=kept
         )
         result = train_and_test(laboratory, trained, covered, shots=shots, rounds=drawn, seed=seed, tell=tell)
         print_repeated(result, (covered,), json_output=json_output)
         return
     from vlp.pipeline.trials import episodes
 
-    laboratory = replace(_laboratory(inputs, settings, device, allow_mismatch=allow_mismatch), manifest=kept)
+    laboratory = replace(
+        laboratory_of(inputs, settings, device, allow_mismatch=allow_mismatch), manifest=kept
+    )
     result = episodes(
         laboratory,
         ways=ways,
@@ -218,16 +220,20 @@ def base_to_novel(
     settings = resolve(method, row=row, file=config, overrides=values or ())
     options = TestOptions(dataset, root, annotations, manifest, model, pretrained, cache, store)
     inputs = options.open()
-    trained, covered = _covered(inputs.manifest, inputs, split, allow_duplicates=allow_duplicates)
-    laboratory = _laboratory(inputs, settings, device, allow_mismatch=allow_mismatch)
+    trained, covered = covered_split(inputs.manifest, inputs, split, allow_duplicates=allow_duplicates)
+    laboratory = laboratory_of(inputs, settings, device, allow_mismatch=allow_mismatch)
     result = train_and_test(laboratory, trained, covered, shots=shots, num_seeds=seeds, seed=seed, tell=tell)
     print_repeated(result, (covered,), json_output=json_output)
 
 
-def _covered(
+def covered_split(
     kept: "Manifest", inputs: Inputs, split: str | None, *, allow_duplicates: bool
 ) -> "tuple[Coverage, Coverage]":
-    """The training and test videos of one split; a dataset without splits cannot tell them apart."""
+    """Find the training and test videos of one split; a dataset without splits cannot tell them apart.
+
+    Raises:
+        EmptyRole: if the dataset has no splits.
+    """
     from vlp.pipeline.coverage import EmptyRole, cover_classes
 
     chosen = split or next(iter(kept.split_names), None)
@@ -240,9 +246,10 @@ def _covered(
     return trained, tested
 
 
-def _laboratory(
+def laboratory_of(
     inputs: Inputs, settings: "MethodSettings", device: str, *, allow_mismatch: bool
 ) -> "Laboratory":
+    """Load the encoder beside the features."""
     from vlp.pipeline.bank import tolerated_differences
     from vlp.pipeline.trials import Laboratory
 

@@ -232,11 +232,7 @@ def base_to_novel(
         ClosedVocabulary: if the method cannot take the novel names.
         TooFewVideos: naming base classes with fewer than K.
     """
-    listed = laboratory.manifest.videos_in(str(trained.split), "train") or laboratory.manifest.videos
-    counts = dict.fromkeys(laboratory.manifest.classes, 0)
-    for video in listed:
-        counts[video.labels[0]] += 1
-    base, novel = base_and_novel(laboratory.manifest.classes, counts)
+    base, novel = halves_of(laboratory.manifest, trained)
     if not is_open_vocabulary(laboratory.settings):
         raise ClosedVocabulary(laboratory.settings.method, novel)
     seeds = range(seed, seed + num_seeds)
@@ -263,6 +259,14 @@ def base_to_novel(
         "num_found": len(tested.found),
     }
     return TrialsResult(provenance, tuple(trials))
+
+
+def halves_of(manifest: Manifest, trained: Coverage) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide the classes into base and novel ones, by the videos that a split lists for training."""
+    counts = dict.fromkeys(manifest.classes, 0)
+    for video in manifest.videos_in(str(trained.split), "train") or manifest.videos:
+        counts[video.labels[0]] += 1
+    return base_and_novel(manifest.classes, counts)
 
 
 def _top1(learner: Learner, method: Any, videos: Sequence[Video], classes: Sequence[str], seed: int) -> float:
