@@ -142,6 +142,14 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
         ),
         ERROR,
     ),
+    "NothingToExplain": (lambda _: "the same command without --explain, or with a run of ap_clip", ERROR),
+    "TextPromptsUnread": (lambda _: "the same command without --text-prompts", ERROR),
+    "TextPromptsChanged": (
+        lambda _: (
+            "the same command with --text-prompts, on the file as it was; or vlp train again, with another --name"
+        ),
+        ERROR,
+    ),
     "KeyRefused": (
         lambda _: "the same command with a key in the environment; --api-key-env names the variable",
         ERROR,

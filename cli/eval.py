@@ -32,6 +32,7 @@ from vlp.cli.options import (
     Pretrained,
     Root,
     StoreFolder,
+    TextPrompts,
 )
 from vlp.cli.scores import print_notes, print_retrieval
 
@@ -72,6 +73,7 @@ def zero_shot(
         Literal["natural", "raw"],
         typer.Option(help="natural: words in lower case. raw: as the dataset spells."),
     ] = "natural",
+    text_prompts: TextPrompts = None,
     frames: Frames = None,
     cache: Cache = None,
     store: StoreFolder = None,
@@ -96,12 +98,12 @@ def zero_shot(
     options = TestOptions(dataset, root, annotations, manifest, model, pretrained, cache, store, classes)
     if run is not None:
         result, covered = zero_shot_of_run(
-            run, options, split, role, device,
+            run, options, split, role, device, text_prompts,
             drop_overlap=drop_overlap, allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
         )  # fmt: skip
         print_result(result, covered, per_class=per_class, json_output=json_output)
         return
-    config = Config(template_set=templates, class_text=class_names)
+    config = Config(template_set=templates, class_text=class_names, text_prompts=text_prompts)
     inputs = options.open()
     names = options.class_names()
     kept = inputs.manifest if names is None else only_classes(inputs.manifest, names)

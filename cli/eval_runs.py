@@ -20,6 +20,7 @@ def zero_shot_of_run(
     split: str | None,
     role: str,
     device: str,
+    text_prompts: str | None,
     *,
     drop_overlap: bool,
     allow_mismatch: bool,
@@ -46,7 +47,7 @@ def zero_shot_of_run(
     elif known:
         tell(f"Note: {len(known)} of these classes were trained on too, and are kept: {', '.join(known)}")
     return test_run(
-        folder, inputs, kept, "zero-shot", split, role, device,
+        folder, inputs, kept, "zero-shot", split, role, device, text_prompts=text_prompts,
         allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
     )  # fmt: skip
 
@@ -60,6 +61,7 @@ def test_run(
     role: str,
     device: str,
     *,
+    text_prompts: str | None,
     allow_mismatch: bool,
     allow_duplicates: bool,
 ) -> "tuple[AccuracyResult, tuple[Coverage, ...]]":
@@ -81,7 +83,7 @@ def test_run(
     if leaks:
         tell(f"Note: {len(leaks):,} of the tested videos were trained on, such as {leaks[0][1]}")
     encoder = load_encoder(inputs.spec, device)
-    trained = load_run(folder, encoder, names)
+    trained = load_run(folder, encoder, names, text_prompts=text_prompts)
     result = evaluate_run(
         protocol, trained, kept, covered, inputs.store, encoder, allow_mismatch=allow_mismatch
     )

@@ -93,7 +93,7 @@ def closed_set(
         chosen = split or folder.config().get("split")
         result, covered = test_run(
             folder, inputs, inputs.manifest, "closed-set", str(chosen) if chosen else None, role, device,
-            allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
+            text_prompts=None, allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
         )  # fmt: skip
     else:
         from vlp.pipeline.coverage import cover_classes

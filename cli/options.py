@@ -45,6 +45,12 @@ SettingValues = Annotated[
     list[str] | None,
     typer.Option("--set", help="method.FIELD=VALUE or recipe.FIELD=VALUE; may be given often."),
 ]
+TextPrompts = Annotated[
+    str | None,
+    typer.Option(
+        "--text-prompts", help="Sentences about the classes: a file, or shipped ones: ucf101, hmdb51, toy."
+    ),
+]
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 
 

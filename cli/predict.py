@@ -8,7 +8,7 @@ import typer
 
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.errors import DONE, FAILED_VIDEOS
-from vlp.cli.options import Device, Json
+from vlp.cli.options import Device, Json, TextPrompts
 from vlp.cli.progress import display
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vlp.pipeline.trained import TrainedRun
     from vlp.stores.runs import RunDirectory
 
+_NUM_SENTENCES = 5
+
 
 def predict(
     videos: Annotated[list[Path], typer.Argument(help="Video files, anywhere.", show_default=False)],
@@ -26,7 +28,12 @@ def predict(
         Path | None,
         typer.Option(help="File with other class names, one a line, for methods that read them as text."),
     ] = None,
+    text_prompts: TextPrompts = None,
     top: Annotated[int, typer.Option(min=1, help="Classes a video.")] = 5,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Name the five sentences that each frame is most like (ap_clip)."),
+    ] = False,
     weights: Annotated[
         Path | None, typer.Option(help="The encoder's weights, if the run's were read from a file.")
     ] = None,
@@ -51,9 +58,9 @@ def predict(
     names = trained_on if classes is None else read_list(classes)
     check_vocabulary(settings, trained_on, names)  # refused before weights are loaded
     encoder = _load_encoder(opened, kind, weights, device)
-    trained = load_run(opened, encoder, names)
+    trained = load_run(opened, encoder, names, text_prompts=text_prompts)
     _note(trained, kind)
-    predictions, signal = _predict(videos, trained, kind, encoder, num_top=top)
+    predictions, signal = _predict(videos, trained, kind, encoder, num_top=top, explain=explain)
     if json_output:
         entries = [prediction.to_json() for prediction in predictions]
         print_json({"run": str(run), "classes": list(names), "videos": entries})
@@ -97,6 +104,7 @@ def _predict(
     encoder: "FrozenEncoder",
     *,
     num_top: int,
+    explain: bool,
 ) -> "tuple[tuple[Prediction, ...], int | None]":
     from vlp.pipeline.events import Event, StageSeconds, VideoFinished
     from vlp.pipeline.predict import new_features, predict
@@ -116,6 +124,7 @@ def _predict(
                 device=encoder.device,
                 seed=seed if isinstance(seed, int) and seed >= 0 else 0,
                 num_top=num_top,
+                num_sentences=_NUM_SENTENCES if explain else 0,
             )
             return found, new.signal
 
@@ -136,10 +145,30 @@ def _print(predictions: "Sequence[Prediction]") -> None:
         columns = ("video", "class", "%", "then", "decoded")
         whole = not any(row[-1] for row in rows)
         print_table(columns[:-1] if whole else columns, [row[:-1] for row in rows] if whole else rows)
+    for prediction in read:
+        _print_frames(prediction)
     failed = [prediction.video for prediction in predictions if not prediction.video.has_features]
     if failed:
         rows_failed = [(_shown(video.path), video.reason, _shown(video.detail)) for video in failed]
         print_table(("failed video", "reason", "what happened"), rows_failed, console=out)
+
+
+def _print_frames(prediction: "Prediction") -> None:
+    rows = [
+        (
+            frame.clip,
+            frame.view,
+            frame.frame,
+            f"{match.cosine:.3f}",
+            match.attribute or "-",
+            _shown(match.text),
+        )
+        for frame in prediction.frames
+        for match in frame.best
+    ]
+    if rows:
+        title = f"{_shown(prediction.video.path)}: {_shown(prediction.top[0][0])}"
+        print_table(("clip", "view", "frame", "cosine", "attribute", "sentence"), rows, title=title)
 
 
 def _shown(name: object) -> str:

@@ -25,6 +25,7 @@ from vlp.cli.options import (
     SettingsRow,
     SettingValues,
     StoreFolder,
+    TextPrompts,
     cache_folder,
 )
 from vlp.cli.training_progress import show_training
@@ -57,6 +58,7 @@ def train(
     row: SettingsRow = None,
     config: SettingsFile = None,
     values: SettingValues = None,
+    text_prompts: TextPrompts = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything that is random.")] = 0,
     init_from: Annotated[
         Path | None, typer.Option(help="Start from the weights of another run's folder.")
@@ -86,7 +88,7 @@ def train(
     from vlp.stores.locate import safe_name
 
     _check_name(name)
-    settings = resolve(method, row=row, file=config, overrides=values or ())
+    settings = resolve(method, row=row, file=config, overrides=values or (), text_prompts=text_prompts)
     names = None if classes is None else read_list(classes)
     if not from_cache and store is None:
         extract_missing(dataset, root, annotations, manifest, model, pretrained, cache, device)

@@ -11,6 +11,7 @@ from vlp.datasplits.class_text import CLASS_TEXT_VERSION
 from vlp.datasplits.manifest import Manifest
 from vlp.datasplits.templates import TEMPLATES_VERSION, template_set
 from vlp.pipeline.bank import FeatureBank, tolerated_differences, video_features
+from vlp.pipeline.class_texts import text_prompts_record
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.coverage import Coverage
 from vlp.pipeline.encoders import FrozenEncoder
@@ -72,7 +73,8 @@ def evaluate_zero_shot(
         "class_text_version": CLASS_TEXT_VERSION,
         "template_set": config.template_set,
         "templates_version": TEMPLATES_VERSION,
-        "templates": list(template_set(config.template_set)),
+        "templates": list(template_set(config.template_set)) if config.text_prompts is None else None,
+        "text_prompts": text_prompts_record(config),
         "logit_scale": float(method.logit_scale),
         "ties": TIE_RULE,
         "num_classes": len(manifest.classes),
@@ -167,6 +169,7 @@ def method_json(settings: MethodSettings) -> dict[str, Any]:
         "class_text_version": CLASS_TEXT_VERSION,
         "template_set": getattr(settings.config, "template_set", None),
         "templates_version": TEMPLATES_VERSION,
+        "text_prompts": text_prompts_record(settings.config),
         "view_aggregation": (
             "all frames as one clip"
             if settings.recipe.aggregation == "frames"

@@ -26,6 +26,7 @@ from vlp.pipeline.bank import FeatureBank
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.events import Event, StageSeconds, Stopped, VideoFinished
+from vlp.pipeline.explanation import FrameMatches, explain
 from vlp.pipeline.extraction import run_extraction
 from vlp.pipeline.feature_kind import FeatureKind
 from vlp.pipeline.planning import ExtractionPlan, Part, Retry, Settings, plan_extraction
@@ -97,10 +98,12 @@ class Prediction:
     Attributes:
         video: the video.
         top: (class name, probability) pairs, the most probable first; none without features.
+        frames: for every frame that was scored the sentences of the first class that it is most like, where asked for.
     """
 
     video: NewVideo
     top: tuple[tuple[str, float], ...] = ()
+    frames: tuple[FrameMatches, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -110,6 +113,7 @@ class Prediction:
             "reason": self.video.reason,
             "detail": self.video.detail,
             "top": [{"class": name, "probability": probability} for name, probability in self.top],
+            **({"frames": [frame.to_json() for frame in self.frames]} if self.frames else {}),
         }
 
 
@@ -164,7 +168,13 @@ def new_features(
 
 
 def predict(
-    new: NewFeatures, trained: TrainedRun, *, device: torch.device, seed: int, num_top: int
+    new: NewFeatures,
+    trained: TrainedRun,
+    *,
+    device: torch.device,
+    seed: int,
+    num_top: int,
+    num_sentences: int = 0,
 ) -> tuple[Prediction, ...]:
     """Score new videos as the run's evaluation scores a dataset's.
 
@@ -174,9 +184,13 @@ def predict(
         device: where its method is.
         seed: of random clips.
         num_top: classes a video, at most.
+        num_sentences: of the likeliest class, named for every frame, at most; 0 for none.
 
     Returns:
         One prediction a video, in their order.
+
+    Raises:
+        NothingToExplain: if sentences are asked for, and the method compares none with frames.
     """
     ids = tuple(dict.fromkeys(video.video_id for video in new.videos if video.has_features))
     if new.store is None or not ids:
@@ -195,7 +209,15 @@ def predict(
     top = {
         video_id: _top(row, trained.class_names, num_top) for video_id, row in zip(ids, scores, strict=True)
     }
-    return tuple(Prediction(video, top.get(video.video_id, ())) for video in new.videos)
+    frames: dict[str, tuple[FrameMatches, ...]] = {}
+    for place, video_id in enumerate(ids if num_sentences else ()):
+        likeliest = int(np.argmax(scores[place]))
+        frames[video_id] = explain(
+            trained, bank, place, likeliest, seed=seed, device=device, num_best=num_sentences
+        )
+    return tuple(
+        Prediction(video, top.get(video.video_id, ()), frames.get(video.video_id, ())) for video in new.videos
+    )
 
 
 def _listed(paths: Sequence[Path]) -> tuple[list[Video], dict[str, str]]:

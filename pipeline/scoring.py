@@ -59,9 +59,7 @@ def _score(
     seed: int,
     device: torch.device,
 ) -> Tensor:
-    clips = _test_clips(bank, videos, recipe, seed).to(device)
-    if recipe.aggregation == "frames":
-        clips = Clips(clips.embeddings.reshape(len(videos), -1, clips.embeddings.shape[-1]))
+    clips = scored_clips(bank, videos, recipe, seed).to(device)
     if recipe.aggregation == "similarities":
         compare, logits_of = getattr(method, "similarities", method), getattr(method, "logits_of", _same)
         logits: Tensor = logits_of(_mean_of_views(compare(clips).double().cpu(), len(videos)))
@@ -78,6 +76,24 @@ def _mean_of_views(values: Tensor, num_videos: int) -> Tensor:
 
 def _same(values: Tensor) -> Tensor:
     return values
+
+
+def scored_clips(bank: FeatureBank, videos: NDArray[np.int64], recipe: Recipe, seed: int) -> Clips:
+    """Take the test clips of each of B videos as a method sees them.
+
+    Args:
+        bank: features.
+        videos: (B,) places in the bank's list.
+        recipe: test clips, and how they are averaged.
+        seed: of random clips.
+
+    Returns:
+        As `drawn_test_clips`, or B clips of all frames for "frames".
+    """
+    clips = _test_clips(bank, videos, recipe, seed)
+    if recipe.aggregation != "frames":
+        return clips
+    return Clips(clips.embeddings.reshape(len(videos), -1, clips.embeddings.shape[-1]))
 
 
 def _test_clips(bank: FeatureBank, videos: NDArray[np.int64], recipe: Recipe, seed: int) -> Clips:

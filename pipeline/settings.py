@@ -62,6 +62,14 @@ class BadSetting(PipelineError):
         self.why = why
 
 
+class TextPromptsUnread(PipelineError):
+    """Sentences for a method that reads none."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"{method} reads no sentences about the classes: text prompts cannot change it.")
+        self.method = method
+
+
 class SettingsUnreadable(PipelineError):
     """A settings file that is missing, damaged, or no mapping."""
 
@@ -103,7 +111,12 @@ def method_module(name: str) -> ModuleType:
 
 
 def resolve(
-    method: str, *, row: str | None = None, file: Path | None = None, overrides: Sequence[str] = ()
+    method: str,
+    *,
+    row: str | None = None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    text_prompts: str | None = None,
 ) -> MethodSettings:
     """Resolve the settings of a method: overrides win over the file, the file over the row, the row over the paper.
 
@@ -112,9 +125,10 @@ def resolve(
         row: one of the method's `ROWS`, whose members are fields of the method, or ``recipe.FIELD``.
         file: YAML with the mappings ``method`` and ``recipe``; either may be left out.
         overrides: ``method.FIELD=VALUE`` or ``recipe.FIELD=VALUE``, the value in YAML.
+        text_prompts: wins over all other values of that field.
 
     Raises:
-        UnknownMethod, UnknownRow, UnknownSetting, BadSetting, SettingsUnreadable: as these say.
+        UnknownMethod, UnknownRow, UnknownSetting, BadSetting, SettingsUnreadable, TextPromptsUnread: as these say.
     """
     module = method_module(method)
     values: dict[str, dict[str, Any]] = {"method": {}, "recipe": {}}
@@ -126,7 +140,22 @@ def resolve(
     for override in overrides:
         part, name, value = _parse(override)
         values[part][name] = value
+    if text_prompts is not None:
+        _check_reads_sentences(method, module)
+        values["method"]["text_prompts"] = text_prompts
     return _build(method, module, values)
+
+
+def with_text_prompts(settings: MethodSettings, text_prompts: str) -> MethodSettings:
+    """Let a method read other sentences.
+
+    Raises:
+        TextPromptsUnread: if it reads none.
+        BadSetting: if its other settings have no use for them.
+    """
+    _check_reads_sentences(settings.method, settings.module)
+    saved = to_json(settings)
+    return from_json({**saved, "config": {**saved["config"], "text_prompts": text_prompts}})
 
 
 def to_json(settings: MethodSettings) -> dict[str, Any]:
@@ -147,6 +176,11 @@ def from_json(saved: Mapping[str, Any]) -> MethodSettings:
         if not isinstance(given, Mapping):
             raise BadSetting(part, given, "it is no mapping")
     return _build(name, module, typing.cast(dict[str, dict[str, Any]], parts))
+
+
+def _check_reads_sentences(method: str, module: ModuleType) -> None:
+    if "text_prompts" not in {field.name for field in fields(module.Config)}:
+        raise TextPromptsUnread(method)
 
 
 def _row(module: ModuleType, method: str, row: str | None) -> Mapping[str, Any]:

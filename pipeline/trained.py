@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from vlp.pipeline.class_texts import text_prompts_record
 from vlp.pipeline.coverage import Coverage
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.errors import PipelineError
-from vlp.pipeline.settings import MethodSettings, from_json
+from vlp.pipeline.settings import MethodSettings, from_json, with_text_prompts
 from vlp.stores.errors import RunDamaged, RunMismatch, StoreMismatch
 from vlp.stores.features import FeatureStore
 from vlp.stores.fingerprint import differences
@@ -27,6 +29,18 @@ class ClosedVocabulary(PipelineError):
         )
         self.method = method
         self.names = tuple(names)
+
+
+class TextPromptsChanged(PipelineError):
+    """Sentences that are no longer those that a run was trained with."""
+
+    def __init__(self, run: Path, source: str, then: str, now: str) -> None:
+        super().__init__(
+            f"the sentences of {source} are not those that {run} was trained with: SHA-256 {then[:12]}… then, "
+            f"{now[:12]}… now."
+        )
+        self.run = run
+        self.source = source
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,11 @@ class TrainedRun:
 
 
 def load_run(
-    run: RunDirectory, encoder: FrozenEncoder, class_names: Sequence[str] | None = None
+    run: RunDirectory,
+    encoder: FrozenEncoder,
+    class_names: Sequence[str] | None = None,
+    *,
+    text_prompts: str | None = None,
 ) -> TrainedRun:
     """Load a finished run.
 
@@ -59,8 +77,11 @@ def load_run(
         run: where it lies.
         encoder: the CLIP it was trained with.
         class_names: C candidates; those it was trained on if None.
+        text_prompts: sentences about them, in place of those it was trained with.
 
     Raises:
+        TextPromptsChanged: if its own sentences are not what they were.
+        TextPromptsUnread: if it reads none, and some are given.
         RunUnfinished, RunDamaged: as `RunDirectory.read_weights`; also for weights of other shapes.
         RunMismatch: if the encoder is another.
         ClosedVocabulary: for other classes, where the method cannot take them.
@@ -68,6 +89,10 @@ def load_run(
     """
     config = run.config()
     settings = settings_of(run, config)
+    if text_prompts is None:
+        _check_text_prompts(run, config, settings)
+    else:
+        settings = with_text_prompts(settings, text_prompts)
     trained = trained_classes(run, config)
     names = trained if class_names is None else tuple(class_names)
     check_vocabulary(settings, trained, names)
@@ -109,6 +134,13 @@ def trained_classes(run: RunDirectory, config: Mapping[str, Any]) -> tuple[str, 
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise RunDamaged(run.path / CONFIG, "it names no classes")
     return tuple(names)
+
+
+def _check_text_prompts(run: RunDirectory, config: Mapping[str, Any], settings: MethodSettings) -> None:
+    now, held = text_prompts_record(settings.config), config.get("text_prompts")
+    then = str(held.get("sha256")) if isinstance(held, Mapping) else "none"
+    if now is not None and now["sha256"] != then:
+        raise TextPromptsChanged(run.path, now["source"], then, now["sha256"])
 
 
 def check_vocabulary(settings: MethodSettings, trained: Sequence[str], asked: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.bank import FeatureBank
 from vlp.pipeline.checkpoints import as_arrays
+from vlp.pipeline.class_texts import text_prompts_record
 from vlp.pipeline.coverage import Coverage, cover_classes, label_indices
 from vlp.pipeline.efficiency import ScoringCost, cost_of_scoring
 from vlp.pipeline.encoders import FrozenEncoder
@@ -102,11 +103,13 @@ def config_of(
         RunUnfinished, RunDamaged: if ``init_from`` cannot be read.
         RunMismatch: if its weights are of another method, or were trained with another encoder.
         ClosedVocabulary: if it was trained on other classes, and the method takes no others.
+        PromptsMissing, PromptsUnreadable: if the method names sentences that are none.
     """
     weights_sha256 = encoder.description.weights_sha256
     origin = (
         None if init_from is None else _origin(init_from, settings, plan.manifest.classes, weights_sha256)
     )
+    text_prompts = text_prompts_record(settings.config)
     return {
         "dataset": plan.manifest.dataset,
         "split": plan.coverage.split,
@@ -115,6 +118,7 @@ def config_of(
         "num_videos": len(plan.videos),
         "videos_sha256": _digest("\n".join(video.video_id for video in plan.videos).encode()),
         "method": to_json(settings),
+        **({"text_prompts": text_prompts} if text_prompts else {}),
         "init_from": origin,
         "model": store.model,
         "pretrained": store.pretrained,

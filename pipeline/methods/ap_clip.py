@@ -11,7 +11,7 @@ Departures: the paper tunes CLIP from pixels; here both towers are frozen, and w
 adapter on the cached frame embeddings, which the paper does not have (`mode="adapter"`), or nothing
 (`mode="zero-shot"`). Attributes, questions and sentences are our own, as the paper's lie in an appendix that is not
 published with it. The order of template and sentence is our choice. Without a file of sentences (`text_prompts`) only
-the strategies of hand-written templates, single and set, can be built; set is the default, so that any class names do.
+the strategies of hand-written templates, single and set, can be built; set is then the default: any class names do.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from vlp.datasplits.class_prompts import Kind, Sentence, read_prompts, shipped_prompts
 from vlp.datasplits.class_text import class_text
 from vlp.datasplits.templates import template_set
+from vlp.pipeline.class_texts import classes_of, joined
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import PipelineError
-from vlp.pipeline.parts.late_interaction import maka_similarity, sentence_table
+from vlp.pipeline.parts.late_interaction import SentenceMatch, maka_similarity, sentence_table
 from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder, learnt_logit_scale, sentence_features
 
@@ -47,7 +48,6 @@ RECIPE = Recipe(
 """Frames and clips are the paper's; learning rate, batch and epochs are ours, as the paper tunes something else."""
 TEMPLATE_SETS = {"single": "video", "set": "ensemble"}
 """Of the strategies that need no file of sentences."""
-_JOINED = "a video of {action}. {sentence}"
 
 
 def _row(strategy: str, similarity: str, **more: object) -> dict[str, object]:
@@ -89,7 +89,8 @@ class Config:
 
     Attributes:
         text_prompts: sentences of the classes: a file, or the name of what ships.
-        strategy: "single" template, "set" of templates, sentences "customised", "direct" or "action-conditioned".
+        strategy: "single" template, "set" of templates, sentences "customised", "direct" or "action-conditioned"; None
+            for the last where ``text_prompts`` gives sentences, and for the set where it does not.
         aspects: of action-conditioned sentences, which are used; None for all that the file has.
         similarity: "maka", or "mean" for the mean frame against the mean sentence.
         mode: "adapter" trains one on the frames; "zero-shot" trains nothing, and wants ``recipe.optimizer`` none.
@@ -103,7 +104,7 @@ class Config:
     """
 
     text_prompts: str | None = None
-    strategy: Literal["single", "set", "customised", "direct", "action-conditioned"] = "set"
+    strategy: Literal["single", "set", "customised", "direct", "action-conditioned"] | None = None
     aspects: tuple[str, ...] | None = None
     similarity: Literal["maka", "mean"] = "maka"
     mode: Literal["adapter", "zero-shot"] = "adapter"
@@ -112,14 +113,20 @@ class Config:
 
     def __post_init__(self) -> None:
         class_text("", rule=self.class_text)
-        if self.strategy not in TEMPLATE_SETS and self.text_prompts is None:
-            raise SentencesNeeded(self.strategy, shipped_prompts())
-        if self.strategy in TEMPLATE_SETS and self.text_prompts is not None:
+        reads_templates = self.chosen_strategy in TEMPLATE_SETS
+        if not reads_templates and self.text_prompts is None:
+            raise SentencesNeeded(self.chosen_strategy, shipped_prompts())
+        if reads_templates and self.text_prompts is not None:
             raise ValueError(f"strategy {self.strategy} reads no sentences, and text_prompts gives some")
-        if self.aspects is not None and (self.strategy != "action-conditioned" or not self.aspects):
+        if self.aspects is not None and (self.chosen_strategy != "action-conditioned" or not self.aspects):
             raise ValueError(f"aspects {self.aspects} must be some of those of action-conditioned sentences")
         if self.reduction < 1:
             raise ValueError(f"reduction ({self.reduction}) must be at least 1")
+
+    @property
+    def chosen_strategy(self) -> str:
+        """The strategy, also where it was left open."""
+        return self.strategy or ("set" if self.text_prompts is None else "action-conditioned")
 
 
 @dataclass(frozen=True)
@@ -179,6 +186,36 @@ class ApClip(nn.Module):
             classes = F.normalize((self.weights[..., None] * self.features).sum(dim=1), dim=-1)
             return self.logit_scale * F.normalize(frames.mean(dim=1), dim=-1) @ classes.T
 
+    def frame_matches(
+        self, clips: Clips, class_index: int, num_best: int
+    ) -> Sequence[tuple[SentenceMatch, ...]]:
+        """Find the sentences of a class that each frame of one clip is most like.
+
+        Args:
+            clips: one clip of T frames.
+            class_index: of the class.
+            num_best: sentences a frame, at most.
+
+        Returns:
+            T tuples, the most alike first.
+
+        Raises:
+            ValueError: for more clips than one.
+        """
+        if len(clips.embeddings) != 1:
+            raise ValueError(f"{len(clips.embeddings)} clips, not one")
+        sentences = self.sentences[class_index]
+        frames = F.normalize(self.frame_features(clips)[0], dim=-1)
+        cosines = frames @ self.features[class_index, : len(sentences)].T
+        best, places = cosines.topk(min(num_best, len(sentences)), dim=-1)
+        return [
+            tuple(
+                SentenceMatch(sentences[place].text, sentences[place].attribute, cosine)
+                for cosine, place in zip(*row, strict=True)
+            )
+            for row in zip(best.tolist(), places.tolist(), strict=True)
+        ]
+
     def frame_features(self, clips: Clips) -> Tensor:
         """Adapt the frames of B clips, each on its own: (B, T, D) float32."""
         frames = clips.embeddings.float()
@@ -200,25 +237,26 @@ def build(config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> A
     """
     sentences = _sentences(config, class_names)
     encoded = sentence_features(encoder, [one.text for found in sentences for one in found])
-    class_of = [name for name, found in zip(class_names, sentences, strict=True) for _ in found]
-    cut = dict.fromkeys(class_of[index] for index in encoded.truncated)
+    cut = classes_of(encoded.truncated, [len(found) for found in sentences])
     # A copy: what was made in inference mode cannot take part in a step.
     features = encoded.features.clone()
-    return ApClip(config, sentences, features, learnt_logit_scale(encoder), tuple(cut)).to(features.device)
+    truncated = [class_names[index] for index in cut]
+    return ApClip(config, sentences, features, learnt_logit_scale(encoder), truncated).to(features.device)
 
 
 def _sentences(config: Config, class_names: Sequence[str]) -> list[list[ClassSentence]]:
     words = [class_text(name, rule=config.class_text) for name in class_names]
-    if config.strategy in TEMPLATE_SETS:
-        templates = template_set(TEMPLATE_SETS[config.strategy])
+    strategy = config.chosen_strategy
+    if strategy in TEMPLATE_SETS:
+        templates = template_set(TEMPLATE_SETS[strategy])
         return [[ClassSentence(template.replace("{}", word)) for template in templates] for word in words]
-    kind: Kind = config.strategy  # type: ignore[assignment]  # the others have returned
+    kind: Kind = strategy  # type: ignore[assignment]  # the others have returned
     found = read_prompts(str(config.text_prompts)).sentences(class_names, kind=kind, aspects=config.aspects)
     return [[_joined(one, word) for one in some] for word, some in zip(words, found, strict=True)]
 
 
 def _joined(sentence: Sentence, action: str) -> ClassSentence:
-    return ClassSentence(_JOINED.format(action=action, sentence=sentence.text), sentence.attribute)
+    return ClassSentence(joined(action, sentence.text), sentence.attribute)
 
 
 def _adapter(width: int, reduction: int) -> nn.Sequential:

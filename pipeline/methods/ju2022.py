@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlp.datasplits.class_text import class_text
+from vlp.pipeline.class_texts import averaging, class_sentences, classes_of
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
 from vlp.pipeline.parts.kept_features import KeptFeatures
@@ -71,6 +72,7 @@ class Config:
         variant: "paper" or "official".
         temperature: τ.
         class_text: rule that turns a class name into words: "natural" or "raw".
+        text_prompts: sentences in place of the bare name, averaged: a file, or the name of what ships.
         init_std: standard deviation of the initial prompt vectors, and of the blocks in "paper".
         table_std: the same of the tables of positions and gaps. On few videos, tables at the embeddings' own scale
             keep the Transformer from memorising frames before it looks at their order.
@@ -91,6 +93,7 @@ class Config:
     variant: Literal["paper", "official"] = "paper"
     temperature: float = 0.07
     class_text: str = "natural"
+    text_prompts: str | None = None
     init_std: float = 0.01
     table_std: float = 0.01
     num_candidates: int = 400
@@ -131,13 +134,20 @@ class PromptedClip(nn.Module):
         truncated: class names, as given, that were cut to leave room for the prompts.
     """
 
+    _means: Tensor | None
+
     def __init__(self, config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> None:
         super().__init__()
         self.config = config
         self._tower = PromptableTextTower(encoder)
-        words = [class_text(name, rule=config.class_text) for name in class_names]
-        self._tokens = self._tower.tokens(words, num_prefix=config.num_prefix, num_suffix=config.num_suffix)
-        self.truncated = tuple(class_names[index] for index in self._tokens.truncated)
+        texts = class_sentences(
+            class_names, rule=config.class_text, template_set="none", text_prompts=config.text_prompts
+        )
+        counts = [len(found) for found in texts]
+        names = [text for found in texts for text in found]
+        self._tokens = self._tower.tokens(names, num_prefix=config.num_prefix, num_suffix=config.num_suffix)
+        self.truncated = tuple(class_names[index] for index in classes_of(self._tokens.truncated, counts))
+        self.register_buffer("_means", averaging(counts) if config.text_prompts else None, persistent=False)
         self.prompts = _Prompts(config, self._tower, self._tokens)
         self.temporal = _temporal(config, self._tower.embed_dim) if config.num_layers else None
         self._kept = KeptFeatures()
@@ -182,7 +192,8 @@ class PromptedClip(nn.Module):
         return nearest_words(self.prompt_vectors(), self._tower.token_embeddings(), self._tower.words)
 
     def _encoded_classes(self) -> Tensor:
-        return F.normalize(self._tower.encode(self._tokens, *self.prompts()).float(), dim=-1)
+        encoded = F.normalize(self._tower.encode(self._tokens, *self.prompts()).float(), dim=-1)
+        return encoded if self._means is None else F.normalize(self._means @ encoded, dim=-1)
 
 
 class _Prompts(nn.Module):
@@ -239,6 +250,7 @@ def build(config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> P
         TextTowerUnsuitable: if the model's text tower is not CLIP's causal one.
         SettingsUnfit: if no position is left for a name, or the heads do not divide D.
         ValueError: if there is no class.
+        DatasetError: if the sentences cannot be read, or lack a class.
     """
     if not class_names:
         raise ValueError("no class to build prompts around")

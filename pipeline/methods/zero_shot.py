@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from vlp.datasplits.class_text import class_text
 from vlp.datasplits.templates import template_set
+from vlp.pipeline.class_texts import described_classes
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.recipe import Recipe
-from vlp.pipeline.text import TextEncoder, class_features, learnt_logit_scale
+from vlp.pipeline.text import TextEncoder, learnt_logit_scale
 
 READS = "embedding"
 RECIPE = Recipe(sampling="whole", num_frames=1, num_test_clips=1, optimizer="none")
@@ -33,6 +34,7 @@ class Config:
     Attributes:
         template_set: name of a set in `vlp.datasplits.templates`.
         class_text: rule that turns a class name into words: "natural" or "raw".
+        text_prompts: sentences of the classes in place of the templates: a file, or the name of what ships.
         logit_scale: 1 / τ; None takes the one that CLIP was trained to.
 
     Raises:
@@ -42,6 +44,7 @@ class Config:
 
     template_set: str = "single"
     class_text: str = "natural"
+    text_prompts: str | None = None
     logit_scale: float | None = None
 
     def __post_init__(self) -> None:
@@ -99,9 +102,15 @@ def build(config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> Z
 
     Raises:
         ValueError: if there is no class.
+        DatasetError: if the sentences cannot be read, or lack a class.
     """
-    names = [class_text(name, rule=config.class_text) for name in class_names]
-    encoded = class_features(encoder, names, template_set(config.template_set))
+    encoded = described_classes(
+        encoder,
+        class_names,
+        rule=config.class_text,
+        template_set=config.template_set,
+        text_prompts=config.text_prompts,
+    )
     return ZeroShot(
         # Copies: what the frozen encoder returns was made for inference only and cannot enter a graph.
         encoded.features.clone(),

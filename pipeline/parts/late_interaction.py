@@ -28,6 +28,21 @@ class SentenceTable:
     weights: Tensor
 
 
+@dataclass(frozen=True)
+class SentenceMatch:
+    """A sentence, and how like it a frame is.
+
+    Attributes:
+        text: the sentence as it was encoded.
+        attribute: what it is about; None for a template, or where nothing was asked for.
+        cosine: of frame and sentence.
+    """
+
+    text: str
+    attribute: str | None
+    cosine: float
+
+
 def sentence_table(features: Tensor, counts: Sequence[int]) -> SentenceTable:
     """Set out the sentences of classes.
 

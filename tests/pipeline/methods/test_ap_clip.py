@@ -174,7 +174,7 @@ def test_the_recipe_is_the_papers() -> None:
 @pytest.mark.parametrize(
     ("overrides", "why"),
     [
-        (["method.text_prompts=x"], "strategy set reads no sentences"),
+        (["method.text_prompts=x", "method.strategy=set"], "strategy set reads no sentences"),
         (["method.aspects=[body]"], "must be some of those of action-conditioned"),
         (["method.reduction=0"], "reduction \\(0\\) must be at least 1"),
         (["method.mode=text"], "none of adapter, zero-shot"),
@@ -207,3 +207,27 @@ def test_names_of_which_a_sentence_is_cut_are_reported_once_as_they_were_given(
 def test_no_class_is_refused(encoder: FrozenEncoder) -> None:
     with pytest.raises(ValueError, match="no sentence"):
         build(Config(), encoder, ())
+
+
+def test_where_the_strategy_is_left_open_sentences_are_read_if_there_are_any(file: str) -> None:
+    assert Config().chosen_strategy == "set"
+    assert Config(text_prompts=file).chosen_strategy == "action-conditioned"
+
+
+def test_a_frame_s_best_sentences_are_those_of_the_largest_cosines(encoder: FrozenEncoder, file: str) -> None:
+    method = made(encoder, text_prompts=file, mode="zero-shot")
+    clip = Clips(clips().embeddings[:1])
+    found = method.frame_matches(clip, 1, 5)
+    texts = [one.text for one in method.sentences[1]]
+    cosines = F.normalize(clip.embeddings[0], dim=-1) @ encoded(encoder, texts).T
+    assert [len(best) for best in found] == [5] * 4
+    for best, row in zip(found, cosines, strict=True):
+        order = row.argsort(descending=True)[:5].tolist()
+        assert [match.text for match in best] == [texts[place] for place in order]
+        assert [match.cosine for match in best] == pytest.approx(row[order].tolist(), abs=1e-5)
+        assert [match.attribute for match in best] == [
+            method.sentences[1][place].attribute for place in order
+        ]
+    assert {len(best) for best in method.frame_matches(clip, 1, 99)} == {13}
+    with pytest.raises(ValueError, match="5 clips, not one"):
+        method.frame_matches(clips(), 1, 5)
