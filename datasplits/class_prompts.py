@@ -10,6 +10,7 @@ data, of limited size, and every member is checked.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,8 +223,8 @@ def _object(pairs: list[tuple[str, Any]], problems: list[str]) -> dict[str, Any]
     """Build an object; a name that stands in it twice, of which JSON would keep one, is a problem."""
     held = dict(pairs)
     if len(held) < len(pairs):
-        names = [name for name, _ in pairs]
-        problems += [f"{name!r} stands in one object twice" for name in held if names.count(name) > 1]
+        counts = Counter(name for name, _ in pairs)
+        problems += [f"{name!r} stands in one object twice" for name, count in counts.items() if count > 1]
     return held
 
 

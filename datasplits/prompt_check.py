@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -105,36 +105,30 @@ def _duplicates(prompts: ClassPrompts) -> Iterator[Finding]:
 
 def _off_topic(prompts: ClassPrompts) -> Iterator[Finding]:
     """Suspect what shares more words, by weight, with another class than with the rest of its own."""
-    words = {
+    counts = {
         name: Counter(
             word for text in (class_text(name), *(one.text for one in found)) for word in _words(text)
         )
         for name, found in prompts.classes.items()
     }
-    num_classes = Counter(chain.from_iterable(words.values()))
-    weights = {word: math.log((len(words) + 1) / count) for word, count in num_classes.items()}
+    users: dict[str, list[str]] = {}
+    for name, words in counts.items():
+        for word in words:
+            users.setdefault(word, []).append(name)
     for name, sentence in _every(prompts):
-        own = _words(sentence.text)
-        nearest, share = _nearest_other(name, own, words, weights)
-        if share > OFF_TOPIC_GAP:
+        # The sentence itself is among its class's: there a word must stand once more.
+        shared: defaultdict[str, float] = defaultdict(float)
+        total = 0.0
+        for word in sorted(_words(sentence.text)):
+            weight = math.log((len(counts) + 1) / len(users[word]))
+            total += weight
+            for user in users[word]:
+                if user != name or counts[name][word] > 1:
+                    shared[user] += weight
+        own = shared.pop(name, 0.0)
+        nearest = max(shared, key=lambda user: (shared[user], user), default=name)
+        if shared[nearest] - own > OFF_TOPIC_GAP * total:
             yield Finding(SUSPICION, name, sentence.text, f"by its words nearer to {nearest}")
-
-
-def _nearest_other(
-    name: str, own: frozenset[str], words: Mapping[str, Counter[str]], weights: Mapping[str, float]
-) -> tuple[str, float]:
-    """Find the class that shares most, and by which share of the words' weight it is ahead."""
-    total = sum(weights[word] for word in own)
-
-    def shared(other: str) -> float:
-        once = 1 if other == name else 0  # the sentence itself is among its class's
-        return sum(weights[word] for word in own if words[other][word] > once)
-
-    others = [(shared(other), other) for other in words if other != name]
-    if not others or total == 0:
-        return name, 0.0
-    most, nearest = max(others)
-    return nearest, (most - shared(name)) / total
 
 
 def _words(text: str) -> frozenset[str]:
