@@ -110,6 +110,7 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     "FeaturesDiffer": (lambda _: "vlp train again, on features that this version extracts", ERROR),
     "RunUnfinished": (lambda _: "vlp train again with the settings of that run: it goes on", NO_STORE),
     "ClosedVocabulary": (lambda _: "vlp train --method ju2022, which takes any class names", ERROR),
+    "NothingToStartFrom": (lambda _: "the same command without --init-from", ERROR),
     "ClassOverlap": (lambda _: "the same command with --classes FILE, without the classes trained on", ERROR),
     "TooFewVideos": (
         lambda _: "the same command with fewer --shots, or with --classes FILE without these",

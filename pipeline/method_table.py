@@ -124,7 +124,7 @@ def _entry(path: Path, place: int, item: object) -> Entry:
         if key not in _KEYS or not isinstance(value, _KEYS[key]):
             raise SettingsUnreadable(path, f"entry {place} has {key!r}: {value!r}. Known: {', '.join(_KEYS)}")
     method, row = item["method"], item.get("row")
-    name = item.get("name", method if row is None else f"{method} {row}")
+    name = str(item.get("name", method if row is None else f"{method} {row}"))
     return Entry(name, resolve(method, row=row, overrides=[str(value) for value in item.get("set", ())]))
 
 

@@ -22,6 +22,7 @@ from vlp.pipeline.class_texts import text_prompts_record
 from vlp.pipeline.coverage import Coverage, cover_classes, label_indices
 from vlp.pipeline.efficiency import ScoringCost, cost_of_scoring
 from vlp.pipeline.encoders import FrozenEncoder
+from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.prompt_semantics import NearestWord
 from vlp.pipeline.protocols import draw_shots, only_classes
 from vlp.pipeline.provenance import code_version
@@ -35,6 +36,17 @@ from vlp.stores.errors import RunMismatch
 from vlp.stores.features import FeatureStore
 from vlp.stores.fingerprint import differences, fingerprint
 from vlp.stores.runs import WEIGHTS, RunDirectory
+
+
+class NothingToStartFrom(PipelineError):
+    """A method whose weights another run's cannot stand in for."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            f"{method} computes its weights from the training videos at once: those of another run would be lost, "
+            "so that it cannot start from one."
+        )
+        self.method = method
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,7 @@ def config_of(
         RunMismatch: if its weights are of another method, or were trained with another encoder.
         ClosedVocabulary: if it was trained on other classes, and the method takes no others.
         PromptsMissing, PromptsUnreadable: if the method names sentences that are none.
+        NothingToStartFrom: if the method fits its weights to the training videos, whatever they were.
     """
     weights_sha256 = encoder.description.weights_sha256
     origin = (
@@ -233,6 +246,8 @@ def _origin(
     if found := differences(here, {"method": settings.method, "weights_sha256": weights_sha256}):
         raise RunMismatch(run.path, found)
     check_vocabulary(settings, trained_classes(run, config), class_names)
+    if hasattr(settings.module, "fit"):
+        raise NothingToStartFrom(settings.method)
     run.read_weights()
     return {"run": run.name, "weights_file_sha256": _digest((run.path / WEIGHTS).read_bytes())}
 

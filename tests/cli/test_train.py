@@ -113,6 +113,19 @@ def test_a_run_starts_from_the_weights_of_another(
     assert "do not fit" in wrong.stderr
 
 
+def test_a_method_that_fits_its_weights_at_once_starts_from_no_run(
+    typed: Type, place: list[object], extracted: None, tmp_path: Path
+) -> None:
+    arguments = ["train", *place, "--method", "linear_probe", "--runs", tmp_path / "runs"]
+    assert typed(*arguments, "--name", "one").status == 0
+    refused = typed(*arguments, "--name", "two", "--init-from", tmp_path / "runs" / "one")
+    assert refused.status == 1
+    assert "it cannot start from one. Run: the same command without --init-from" in " ".join(
+        refused.stderr.split()
+    )
+    assert not (tmp_path / "runs" / "two").exists()
+
+
 def test_without_features_they_are_extracted_unless_only_the_cache_may_be_used(
     typed: Type, place: list[object], tmp_path: Path
 ) -> None:
