@@ -30,8 +30,9 @@ from torch import Tensor, nn
 
 from vlp.datasplits.class_text import class_text
 from vlp.datasplits.templates import template_set
+from vlp.pipeline.class_texts import class_sentences
 from vlp.pipeline.clips import Clips
-from vlp.pipeline.errors import PipelineError
+from vlp.pipeline.errors import SettingsUnfit
 from vlp.pipeline.parts.class_sentences import EncodedSentences, FrozenSentences
 from vlp.pipeline.parts.matching_loss import matching_loss
 from vlp.pipeline.parts.temporal_heads import HEADS, temporal_head
@@ -70,14 +71,6 @@ ROWS: dict[str, dict[str, object]] = {
 _OFFICIAL_TEST_SCALE = 100.0
 
 
-class SettingsUnfit(PipelineError):
-    """Settings that the model has no room for."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"actionclip cannot be built with these settings: {why}.")
-        self.why = why
-
-
 @dataclass(frozen=True)
 class Config:
     """Settings of the method.
@@ -90,6 +83,7 @@ class Config:
         tune_text: whether the text tower is trained.
         init_text: weights that the text tower begins with: those of "clip", or "random" ones.
         template_set: name of a set in `vlp.datasplits.templates`.
+        text_prompts: sentences in place of templates, as many of each class: a file, or the name of what ships.
         class_text: rule that turns a class name into words: "natural" or "raw".
         variant: "paper" or "official".
 
@@ -106,6 +100,7 @@ class Config:
     tune_text: bool = False
     init_text: Literal["clip", "random"] = "clip"
     template_set: str = "ensemble"
+    text_prompts: str | None = None
     class_text: str = "natural"
     variant: Literal["paper", "official"] = "paper"
 
@@ -118,8 +113,10 @@ class Config:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be one of {', '.join(known)}")
-        if self.classifier == "linear" and self.has_own_tower:
-            raise ValueError("tune_text and init_text need classifier text: a linear classifier reads none")
+        if self.classifier == "linear" and (self.has_own_tower or self.text_prompts is not None):
+            raise ValueError(
+                "tune_text, init_text and text_prompts need classifier text: a linear one reads none"
+            )
 
     @property
     def has_own_tower(self) -> bool:
@@ -244,7 +241,8 @@ def build(
 
     Raises:
         ValueError: if there is no class.
-        SettingsUnfit: if the heads of attention do not divide D.
+        SettingsUnfit: if the heads of attention do not divide D, or classes differ in their number of sentences.
+        DatasetError: if the sentences cannot be read, or lack a class.
         TextTowerNotTrainable: if the text tower is to be trained, or random, and is not CLIP's causal one.
     """
     if not class_names:
@@ -260,7 +258,7 @@ def build(
             num_frames=config.max_frames,
         )
     except ValueError as error:
-        raise SettingsUnfit(str(error)) from error
+        raise SettingsUnfit("actionclip", str(error)) from error
     if config.classifier == "linear":
         return UnimodalClassifier(head, width, len(class_names)).to(empty.device)
     sentences, cut = _sentences(config, encoder, class_names)
@@ -283,12 +281,21 @@ def _sentences(
     config: Config, encoder: TextEncoder, class_names: Sequence[str]
 ) -> tuple[FrozenSentences | EncodedSentences, list[int]]:
     """Put every class into every template; also give the indices of classes of which a sentence was cut."""
-    templates = template_set(config.template_set)
-    words = [class_text(name, rule=config.class_text) for name in class_names]
-    sentences = [template.replace("{}", word) for word in words for template in templates]
-    cut = sorted({sentence // len(templates) for sentence in too_long(encoder, sentences)})
+    by_class = class_sentences(
+        class_names,
+        rule=config.class_text,
+        template_set=config.template_set,
+        text_prompts=config.text_prompts,
+    )
+    counts = {len(found) for found in by_class}
+    if len(counts) > 1:
+        why = f"classes have between {min(counts)} and {max(counts)} sentences, and all must have as many"
+        raise SettingsUnfit("actionclip", why)
+    (num_each,) = counts
+    sentences = [sentence for found in by_class for sentence in found]
+    cut = sorted({sentence // num_each for sentence in too_long(encoder, sentences)})
     if config.has_own_tower:
         tower = TrainableTextTower(encoder, config.init_text)
         tower.requires_grad_(config.tune_text)
-        return EncodedSentences(tower, sentences, len(templates)), cut
-    return FrozenSentences(encoder, sentences, len(templates)), cut
+        return EncodedSentences(tower, sentences, num_each), cut
+    return FrozenSentences(encoder, sentences, num_each), cut

@@ -25,10 +25,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlp.datasplits.class_text import class_text
-from vlp.pipeline.class_texts import averaging, class_sentences, classes_of
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
 from vlp.pipeline.parts.kept_features import KeptFeatures
+from vlp.pipeline.parts.prompted_names import PromptedNames
 from vlp.pipeline.parts.temporal_transformer import TemporalTransformer
 from vlp.pipeline.prompt_semantics import NearestWord, nearest_words
 from vlp.pipeline.recipe import Recipe
@@ -129,26 +129,26 @@ class PromptedClip(nn.Module):
 
     Attributes:
         config: the method's settings.
+        names: what stands between the learnt vectors.
         prompts: the learnt vectors around the names; called, it gives those before and those behind them.
         temporal: the Transformer; None where the frames are averaged as they are.
         truncated: class names, as given, that were cut to leave room for the prompts.
     """
 
-    _means: Tensor | None
-
     def __init__(self, config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> None:
         super().__init__()
         self.config = config
         self._tower = PromptableTextTower(encoder)
-        texts = class_sentences(
-            class_names, rule=config.class_text, template_set="none", text_prompts=config.text_prompts
+        self.names = PromptedNames(
+            self._tower,
+            class_names,
+            rule=config.class_text,
+            text_prompts=config.text_prompts,
+            num_prefix=config.num_prefix,
+            num_suffix=config.num_suffix,
         )
-        counts = [len(found) for found in texts]
-        names = [text for found in texts for text in found]
-        self._tokens = self._tower.tokens(names, num_prefix=config.num_prefix, num_suffix=config.num_suffix)
-        self.truncated = tuple(class_names[index] for index in classes_of(self._tokens.truncated, counts))
-        self.register_buffer("_means", averaging(counts) if config.text_prompts else None, persistent=False)
-        self.prompts = _Prompts(config, self._tower, self._tokens)
+        self.truncated = self.names.truncated
+        self.prompts = _Prompts(config, self._tower, self.names.tokens)
         self.temporal = _temporal(config, self._tower.embed_dim) if config.num_layers else None
         self._kept = KeptFeatures()
         self.to(self._tower.device)
@@ -192,8 +192,8 @@ class PromptedClip(nn.Module):
         return nearest_words(self.prompt_vectors(), self._tower.token_embeddings(), self._tower.words)
 
     def _encoded_classes(self) -> Tensor:
-        encoded = F.normalize(self._tower.encode(self._tokens, *self.prompts()).float(), dim=-1)
-        return encoded if self._means is None else F.normalize(self._means @ encoded, dim=-1)
+        encoded = self._tower.encode(self.names.tokens, *self.prompts())
+        return F.normalize(self.names(encoded).float(), dim=-1)
 
 
 class _Prompts(nn.Module):

@@ -33,6 +33,7 @@ from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
 from vlp.pipeline.parts.cross_attention import CrossAttention
 from vlp.pipeline.parts.kept_features import KeptFeatures
+from vlp.pipeline.parts.prompted_names import PromptedNames
 from vlp.pipeline.parts.temporal_transformer import TemporalBlock
 from vlp.pipeline.prompt_semantics import NearestWord, nearest_words
 from vlp.pipeline.recipe import Recipe
@@ -90,6 +91,7 @@ class Config:
         num_positions: frames of a clip whose places have a learnt vector, in both streams; 0 for none.
         temperature: τ.
         class_text: rule that turns a class name into words: "natural" or "raw".
+        text_prompts: sentences in place of the bare name, averaged: a file, or the name of what ships.
         text_memory_gib: what the text features of one part of a batch may take. In training, a batch that is cut into
             several parts computes them twice, in place of keeping what it needs for its backward pass.
 
@@ -109,6 +111,7 @@ class Config:
     num_positions: int = 0
     temperature: float = 0.07
     class_text: str = "natural"
+    text_prompts: str | None = None
     text_memory_gib: float = 4.0
 
     def __post_init__(self) -> None:
@@ -137,6 +140,7 @@ class MotionPromptedClip(nn.Module):
         config: the method's settings.
         spatial: the stream of the frames.
         motion: the stream of their differences; None without the MMB.
+        names: what stands behind the prompts.
         prompts: (H, W) learnt vectors; None for hand-made ones.
         adapter: from the mean motion (B, D) to what is added to the prompts, (B, W); None unless prompts follow it.
         matching, allocating: attention of the texts to the video, and of the video to the texts; None without the MCB.
@@ -149,9 +153,16 @@ class MotionPromptedClip(nn.Module):
         self._tower = PromptableTextTower(encoder)
         begun = self._tower.tokens([config.init_text], num_prefix=0, num_suffix=0).groups[0][1][0]
         self._begun = self._tower.token_embeddings()[begun].detach().clone()
-        sentences = [f"{class_text(name, rule=config.class_text)}." for name in class_names]
-        self._tokens = self._tower.tokens(sentences, num_prefix=len(begun), num_suffix=0)
-        self.truncated = tuple(class_names[index] for index in self._tokens.truncated)
+        self.names = PromptedNames(
+            self._tower,
+            class_names,
+            rule=config.class_text,
+            text_prompts=config.text_prompts,
+            num_prefix=len(begun),
+            num_suffix=0,
+            full_stop=True,
+        )
+        self.truncated = self.names.truncated
         width, heads = self._tower.embed_dim, config.num_heads
         num_pairs = len(_pairs(config.num_positions, config.max_step)[0])
         self.spatial = _Stream(width, heads, config.num_positions)
@@ -216,7 +227,9 @@ class MotionPromptedClip(nn.Module):
         """Encode the classes behind the prompts of each video: (B, D) mean motion to (B, C, D)."""
         if self.prompts is None or self.adapter is None:
             raise AssertionError("prompts that follow the motion are learnt")
-        return self._tower.encode_each(self._tokens, self.prompts + self.adapter(motion)[:, None])
+        prefixes = self.prompts + self.adapter(motion)[:, None]
+        texts: Tensor = self.names(self._tower.encode_each(self.names.tokens, prefixes))
+        return texts
 
     def _shared_texts(self) -> Tensor | None:
         """Give the texts that are the same for all videos, (C, D); None where they are not."""
@@ -227,12 +240,13 @@ class MotionPromptedClip(nn.Module):
         return self._kept.of(self.prompts, partial(self._texts_of, self.prompts))
 
     def _texts_of(self, prompts: Tensor) -> Tensor:
-        return self._tower.encode(self._tokens, prompts, prompts[:0])
+        texts: Tensor = self.names(self._tower.encode(self.names.tokens, prompts, prompts[:0]))
+        return texts
 
     def _videos_at_once(self) -> int:
-        num_bytes = 8 * self._tokens.num_names * self._tower.embed_dim * 4  # what follows the text tower
+        num_bytes = 8 * self.names.tokens.num_names * self._tower.embed_dim * 4  # what follows the text tower
         if self.adapter is not None:
-            num_bytes += self._tower.bytes_kept(self._tokens, torch.float32)
+            num_bytes += self._tower.bytes_kept(self.names.tokens, torch.float32)
         return max(1, int(self.config.text_memory_gib * 2**30) // num_bytes)
 
 
@@ -293,6 +307,7 @@ def build(config: Config, encoder: TextEncoder, class_names: Sequence[str]) -> M
     Raises:
         TextTowerUnsuitable: if the model's text tower is not CLIP's causal one.
         SettingsUnfit: if no position is left for a name, or the heads do not divide D.
+        DatasetError: if the sentences cannot be read, or lack a class.
         ValueError: if there is no class.
     """
     if not class_names:

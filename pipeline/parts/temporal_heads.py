@@ -17,25 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlp.pipeline.errors import PipelineError
+from vlp.pipeline.errors import ClipLengthUnsuitable
 from vlp.pipeline.parts.temporal_transformer import TemporalTransformer
 
 _INIT_STD = 0.02
 _FEED_FORWARD = 2048
 _DROPOUT = 0.1
 _LOTS = 1 << 16
-
-
-class ClipLengthUnsuitable(PipelineError):
-    """Clips of another number of frames than a head has positions."""
-
-    def __init__(self, num_frames: int, max_frames: int) -> None:
-        super().__init__(
-            f"the temporal head has {max_frames} positions and was given clips of {num_frames} frames: "
-            "recipe.num_frames and method.max_frames must be one number."
-        )
-        self.num_frames = num_frames
-        self.max_frames = max_frames
 
 
 class MeanPool(nn.Module):
@@ -226,7 +214,9 @@ def temporal_head(name: str, width: int, *, num_layers: int, num_heads: int, num
 
 def _check_length(frames: Tensor, num_positions: int) -> None:
     if frames.shape[1] != num_positions:
-        raise ClipLengthUnsuitable(frames.shape[1], num_positions)
+        raise ClipLengthUnsuitable(
+            "the head", frames.shape[1], num_positions, "max_frames", unless="it has no positions"
+        )
 
 
 def _init_linear(layer: nn.Linear) -> None:

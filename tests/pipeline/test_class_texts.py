@@ -17,11 +17,13 @@ from vlp.pipeline.clips import Clips
 from vlp.pipeline.coverage import cover_classes
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
+from vlp.pipeline.errors import SettingsUnfit
 from vlp.pipeline.evaluation import evaluate_run, evaluate_zero_shot
 from vlp.pipeline.explanation import NothingToExplain, explain
-from vlp.pipeline.methods import METHODS, ju2022, zero_shot
+from vlp.pipeline.methods import METHODS, actionclip, ju2022, motion_prompts, zero_shot
 from vlp.pipeline.scoring import scored_clips
 from vlp.pipeline.settings import BadSetting, TextPromptsUnread, resolve
+from vlp.pipeline.text import sentence_features
 from vlp.pipeline.trained import TextPromptsChanged, load_run
 from vlp.pipeline.training_runs import config_of, plan_training, train_run
 from vlp.stores.errors import RunMismatch
@@ -29,7 +31,7 @@ from vlp.stores.features import FeatureStore
 from vlp.stores.runs import RunDirectory
 
 CLASSES = ("Archery", "brush_hair")
-READERS = ("ap_clip", "ju2022", "residual_adapter", "tip_adapter", "tip_adapter_f", "zero_shot")
+READERS = set(METHODS) - {"linear_probe"}
 
 
 def write(path: Path, *texts: tuple[str, ...]) -> str:
@@ -129,6 +131,38 @@ def test_prompt_vectors_stand_around_every_sentence(file: str, encoder: FrozenEn
     assert prompted.prompts.vectors.grad is not None
 
 
+def test_sentences_take_the_place_of_actionclips_templates(
+    file: str, tmp_path: Path, encoder: FrozenEncoder
+) -> None:
+    even = write(tmp_path / "even.json", ("A bow.", "An arrow."), ("A brush.", "Long hair."))
+    method = actionclip.build(actionclip.Config(text_prompts=even), encoder, CLASSES)
+    assert isinstance(method, actionclip.ActionClip)
+    expected = [
+        sentence_features(encoder, list(texts)).features
+        for texts in class_sentences(CLASSES, rule="natural", template_set="none", text_prompts=even)
+    ]
+    torch.testing.assert_close(method.sentences(), torch.stack(expected))
+    with pytest.raises(SettingsUnfit, match="between 1 and 3 sentences"):
+        actionclip.build(actionclip.Config(text_prompts=file), encoder, CLASSES)
+    with pytest.raises(ValueError, match="a linear one reads none"):
+        actionclip.Config(text_prompts=even, classifier="linear")
+
+
+@pytest.mark.parametrize("prompts", ["motion", "static", "hand-made"])
+def test_motion_prompts_stand_before_every_sentence(prompts: Any, file: str, encoder: FrozenEncoder) -> None:
+    """A class is the mean of the unit features of its sentences, each behind the prompts and with one full stop."""
+    settings = {"prompts": prompts, "communication": False}
+    method = motion_prompts.build(motion_prompts.Config(text_prompts=file, **settings), encoder, CLASSES)
+    clips = Clips(torch.randn(2, 8, 16))
+    motion = motion_prompts.frame_differences(clips.embeddings, 4)
+    assert method.motion is not None
+    video = method.spatial(clips.embeddings).mean(dim=1) + method.motion(motion).mean(dim=1)
+    sentences = [[f"a common human action of {text}" for text in texts] for texts in TEXTS]
+    means = torch.stack([mean_of(encoder, texts) for texts in sentences])
+    expected = F.normalize(video, dim=-1) @ means.T / 0.07
+    torch.testing.assert_close(method(clips), expected, atol=1e-3, rtol=1e-3)
+
+
 def test_classes_of_which_a_sentence_is_cut_are_reported(tmp_path: Path, encoder: FrozenEncoder) -> None:
     file = write(tmp_path / "a.json", ("A bow.",), ("A brush.", " ".join(["hair"] * 90)))
     for name in ("zero_shot", "residual_adapter", "ju2022", "ap_clip"):
@@ -143,7 +177,7 @@ def test_methods_that_read_no_sentences_refuse_them_by_name(name: str, file: str
             resolve(name, text_prompts=file, overrides=["method.text_prompts=other"]).config.text_prompts
             == file
         )
-    elif not hasattr(resolve(name).config, "text_prompts"):
+    else:
         with pytest.raises(TextPromptsUnread, match=f"{name} reads no sentences"):
             resolve(name, text_prompts=file)
 

@@ -13,12 +13,12 @@ from vlp.datasplits.templates import template_set
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
+from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
 from vlp.pipeline.methods.actionclip import (
     RECIPE,
     ROWS,
     ActionClip,
     Config,
-    SettingsUnfit,
     UnimodalClassifier,
     build,
     loss,
@@ -26,7 +26,6 @@ from vlp.pipeline.methods.actionclip import (
 from vlp.pipeline.optimisation import make_optimizer, share_of_learning_rate
 from vlp.pipeline.parts.class_sentences import EncodedSentences
 from vlp.pipeline.parts.matching_loss import matching_loss
-from vlp.pipeline.parts.temporal_heads import ClipLengthUnsuitable
 from vlp.pipeline.settings import resolve
 from vlp.pipeline.text import class_features
 from vlp.pipeline.trained import is_open_vocabulary

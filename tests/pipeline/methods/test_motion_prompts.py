@@ -109,7 +109,7 @@ def test_prompts_follow_the_motion_of_each_video(encoder: FrozenEncoder) -> None
     logits = method(clips())
     for index in range(len(frames)):
         texts = method._tower.encode_plain(
-            method._tokens, method.prompts + added[index], torch.empty(0, method._tower.width)
+            method.names.tokens, method.prompts + added[index], torch.empty(0, method._tower.width)
         )
         expected = F.normalize(texts, dim=-1) @ video[index] / 0.07
         torch.testing.assert_close(logits[index], expected, atol=1e-3, rtol=1e-3)
