@@ -62,7 +62,7 @@ def _score(
     clips = scored_clips(bank, videos, recipe, seed).to(device)
     if recipe.aggregation == "similarities":
         compare, logits_of = getattr(method, "similarities", method), getattr(method, "logits_of", _same)
-        logits: Tensor = logits_of(_mean_of_views(compare(clips).double().cpu(), len(videos)))
+        logits: Tensor = logits_of(_mean_of_views(compare(clips), len(videos)).double().cpu())
         return logits.softmax(dim=-1)
     logits = method(clips).double().cpu()
     values = logits if recipe.aggregation == "logits" else logits.softmax(dim=-1)
