@@ -1,6 +1,6 @@
 """Sentences that a class name is filled into: named sets, recorded with every result under one version.
 
-All are our own wording but "a photo of {}.", which is CLIP's (Radford et al., 2021).
+All are our own wording but "a photo of {}.", which is CLIP's (Radford et al., 2021), and those that name their paper.
 """
 
 from vlp.datasplits.errors import UnknownName
@@ -15,6 +15,10 @@ TEMPLATE_SETS: dict[str, tuple[str, ...]] = {
     "action": ("this is an action of {}.",),
     "video": ("a video of {}.",),
     "person": ("a video of a person doing {}.",),
+    # The hand-crafted prompts of Seeing in Flowing (Wang et al., ACM MM 2023), Table 1.
+    "human-action-a": ("human action of {}.",),
+    "human-action-b": ("a human action of {}.",),
+    "human-action-c": ("a common human action of {}.",),
     "toy": ("a photo of a shape {}.",),  # the toy world holds shapes, no persons
     "ensemble": (
         # the name at the end

@@ -1,5 +1,6 @@
 """Protocols of many trainings, on features whose classes are known to lie apart."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
 from vlp.pipeline.episodes import can_be_stacked, episode_accuracies
 from vlp.pipeline.learning import Learner
+from vlp.pipeline.method_table import FIGURES, Comparison, Entry, default_entries, method_table, read_entries
+from vlp.pipeline.methods import METHODS
 from vlp.pipeline.protocols import TooFewVideos, draw_episodes
-from vlp.pipeline.settings import resolve
+from vlp.pipeline.settings import SettingsUnreadable, resolve
 from vlp.pipeline.text import class_features
 from vlp.pipeline.trained import ClosedVocabulary
 from vlp.pipeline.trials import Laboratory, base_to_novel, closed_set, episodes, few_shot
@@ -223,3 +226,92 @@ def test_trials_need_features(manifest: Manifest, make_store: Any, encoder: Froz
     lab = laboratory(manifest, empty, encoder, "tip_adapter")
     with pytest.raises(NoFeatures, match="holds none of the videos of sports"):
         episodes(lab, ways=2, shots=1, num_trials=1, seed=0, tell=tell)
+
+
+def compared(
+    manifest: Manifest, store: FeatureStore, encoder: FrozenEncoder, subset: frozenset[str] = frozenset()
+) -> Comparison:
+    """Videos of a split, two seeds."""
+    return Comparison(
+        laboratory(manifest, store, encoder, "zero_shot"),
+        of_split(manifest, store, "train"),
+        of_split(manifest, store, "test"),
+        subset,
+        shots=2,
+        base_shots=2,
+        num_seeds=2,
+        seed=3,
+    )
+
+
+def test_a_table_says_what_each_protocol_says_alone(
+    manifest: Manifest, store: FeatureStore, encoder: FrozenEncoder
+) -> None:
+    comparison = compared(manifest, store, encoder, frozenset(("boxing", "rowing")))
+    told: list[str] = []
+    entries = (Entry("prompts", resolve("ju2022", overrides=JU)), Entry("probe", resolve("linear_probe")))
+    prompts, probe = method_table(comparison, entries, told.append)
+    assert [line.split(":")[0] for line in told] == ["prompts", "probe"]
+    assert tuple(prompts.figures) == FIGURES
+    assert tuple(probe.figures) == ("closed_set", "subset", "few_shot")
+    lab = laboratory(manifest, store, encoder, "ju2022", *JU)
+    trained, tested = comparison.trained, comparison.tested
+    few = few_shot(lab, trained, tested, shots=2, rounds=2, seed=3, tell=tell)
+    assert prompts.figures["few_shot"] == few.summary("top1")
+    novel = base_to_novel(lab, trained, tested, shots=2, num_seeds=2, seed=3, tell=tell)
+    for name in ("base", "novel", "harmonic_mean"):
+        assert prompts.figures[name] == novel.summary(name)
+    results = [closed_set(lab, [trained], [tested], seed=seed, tell=tell).splits[0] for seed in (3, 4)]
+    assert prompts.figures["closed_set"][0] == pytest.approx(np.mean([split.top1 for split in results]))
+    by_class = {row.name: row.top1 for row in results[0].classes}
+    first = np.mean([float(by_class[name] or 0) for name in ("boxing", "rowing")])
+    second = {row.name: row.top1 for row in results[1].classes}
+    both = [first, np.mean([float(second[name] or 0) for name in ("boxing", "rowing")])]
+    assert prompts.figures["subset"][0] == pytest.approx(np.mean(both))
+    assert prompts.to_json()["few_shot_interval"] == few.summary("top1")[1]
+
+
+def test_zero_shot_in_a_table_is_among_the_novel_names_only(
+    manifest: Manifest, store: FeatureStore, encoder: FrozenEncoder
+) -> None:
+    """Without training, it is what an untrained method says of the novel videos; base and novel add nothing."""
+    (row,) = method_table(compared(manifest, store, encoder), [Entry("CLIP", resolve("zero_shot"))], tell)
+    assert row.figures["zero_shot"] == row.figures["novel"]
+    assert row.figures["zero_shot"][1] == 0
+    assert "subset" not in row.figures
+
+
+def test_entries_are_read_with_their_settings(tmp_path: Path) -> None:
+    file = tmp_path / "methods.yaml"
+    file.write_text(
+        "- {method: ju2022, row: A4}\n- {name: few prompts, method: ju2022, set: [method.num_prefix=2]}\n"
+    )
+    first, second = read_entries(file)
+    assert (first.name, first.settings) == ("ju2022 A4", resolve("ju2022", row="A4"))
+    assert (second.name, second.settings.config.num_prefix) == ("few prompts", 2)
+    assert [entry.name for entry in default_entries()] == list(METHODS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("method: ju2022", "it is no list of methods"),
+        ("[]", "it is no list of methods"),
+        ("- ju2022", "entry 1 names no method"),
+        ("- {method: ju2022}\n- {method: 3}", "entry 2 has 'method': 3"),
+        ("- {method: ju2022, rows: A1}", "entry 1 has 'rows': 'A1'. Known: name, method, row, set"),
+        ("- {method: ju2022}\n- {method: ju2022}", "two entries have one name"),
+        ("- {method: [", "it is no YAML"),
+        ("- !!python/object/apply:os.getcwd []", "it is no YAML"),
+        ("#" * (1 << 20) + "#", "more than 1,048,576 bytes"),
+    ],
+)
+def test_entries_of_another_shape_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "methods.yaml").write_text(text)
+    with pytest.raises(SettingsUnreadable, match=re.escape(said)):
+        read_entries(tmp_path / "methods.yaml")
+
+
+def test_a_file_of_entries_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsUnreadable, match=r"gone\.yaml: No such file"):
+        read_entries(tmp_path / "gone.yaml")
