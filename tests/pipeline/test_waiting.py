@@ -8,16 +8,18 @@ import pytest
 
 ASKED = "import os; print(os.environ['OMP_WAIT_POLICY'], os.environ.get('GOMP_SPINCOUNT'))"
 
+USED = "import psutil; psutil.cpu_percent = lambda interval: {}"
+LEARN = "import vlp.pipeline; vlp.pipeline.decode_nothing()"
+
 
 @pytest.mark.parametrize(
     ("code", "given", "expected"),
     [
         pytest.param("import vlp.pipeline", {}, "PASSIVE None", id="by-default"),
+        pytest.param(f"{USED.format(10.0)}; {LEARN}", {}, "PASSIVE 300000", id="without-decoding"),
+        pytest.param(f"{USED.format(60.0)}; {LEARN}", {}, "PASSIVE None", id="where-others-use-the-cores"),
         pytest.param(
-            "import vlp.pipeline; vlp.pipeline.decode_nothing()", {}, "PASSIVE 1000", id="without-decoding"
-        ),
-        pytest.param(
-            "import vlp.pipeline; vlp.pipeline.decode_nothing()",
+            f"{USED.format(10.0)}; {LEARN}",
             {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "7"},
             "ACTIVE 7",
             id="a-users-choice-stays",
