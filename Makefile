@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Most tests wait for a process that they have started: two at a time, those of one file by one worker.
+PARALLEL := --numprocesses 2 --dist loadfile
 
 .PHONY: demo test test-full check bench clean install
 
@@ -10,10 +12,10 @@ demo: install
 	$(BIN)/vlp demo
 
 test: check
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -m "not full" $(PARALLEL)
 
 test-full: check
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 check: install build/types/vlp
 	$(BIN)/ruff format --check .

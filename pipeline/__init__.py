@@ -11,8 +11,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 def decode_nothing() -> None:
     """Let OpenMP's threads spin at barriers after all, in a process that decodes no video. Call it before torch loads.
 
-    A step of learning is thousands of short operations; woken from sleep for each, the threads lose up to a third. Where
-    others use the cores it is the other way round: two processes that spin on the same two are six times slower.
+    A step of learning is thousands of short operations; woken from sleep for each, the threads lose up to a third.
+    Where others use the cores it is the other way round: two processes that spin on the same two are six times slower.
     """
     import psutil
 

@@ -12,11 +12,12 @@ Source: CLIP (Radford et al., ICML 2021, arXiv:2103.00020), as open_clip builds 
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from vlp.pipeline.causal_tower import TextTowerUnsuitable, causal_tower
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.text import TextEncoder
 
@@ -26,12 +27,10 @@ _PARTS = ("token_embedding", "positional_embedding", "transformer", "ln_final", 
 class TextTowerNotTrainable(PipelineError):
     """A text tower of another kind than CLIP's causal one."""
 
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"the text tower of {model} can be neither tuned nor begun at random: "
-            "it is not CLIP's causal Transformer, read at the end of the text."
-        )
+    def __init__(self, model: str, why: str) -> None:
+        super().__init__(f"the text tower of {model} can be neither tuned nor begun at random: {why}.")
         self.model = model
+        self.why = why
 
 
 class TrainableTextTower(nn.Module):
@@ -49,9 +48,12 @@ class TrainableTextTower(nn.Module):
 
     def __init__(self, encoder: TextEncoder, initial: Literal["clip", "random"] = "clip") -> None:
         super().__init__()
-        theirs = _causal_tower(encoder.clip)
+        try:
+            theirs = causal_tower(encoder.clip, encoder.tokenizer)
+        except TextTowerUnsuitable as error:
+            raise TextTowerNotTrainable(error.model, error.why) from error
         self._tokenizer = encoder.tokenizer
-        self._end = None if _pooling(theirs) == "argmax" else _end_of(theirs)
+        self._end = int(encoder.tokenizer([""])[0, 1])
         (
             self.token_embedding,
             self.positional_embedding,
@@ -70,7 +72,7 @@ class TrainableTextTower(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Encode n texts: (n, D) raw features."""
-        ends = (tokens if self._end is None else (tokens == self._end).int()).argmax(dim=-1)
+        ends = (tokens == self._end).int().argmax(dim=-1)
         length = int(ends.max()) + 1
         x = self.token_embedding(tokens[:, :length]) + self.positional_embedding[:length]
         x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
@@ -103,24 +105,3 @@ class TrainableTextTower(nn.Module):
             nn.init.zeros_(self.text_projection.bias)
         elif self.text_projection is not None:
             nn.init.normal_(self.text_projection, std=width**-0.5)
-
-
-def _causal_tower(clip: Any) -> Any:
-    """Find CLIP's text tower, in the model itself or as its `text`."""
-    tower = clip if hasattr(clip, "token_embedding") else getattr(clip, "text", None)
-    is_causal = all(hasattr(tower, part) for part in _PARTS) and getattr(tower, "attn_mask", None) is not None
-    if (
-        not is_causal
-        or _pooling(tower) not in ("argmax", "eos")
-        or getattr(tower, "cls_emb", None) is not None
-    ):
-        raise TextTowerNotTrainable(type(clip).__name__)
-    return tower
-
-
-def _pooling(tower: Any) -> Any:
-    return getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
-
-
-def _end_of(tower: Any) -> int:
-    return int(getattr(tower, "text_eos_id", getattr(tower, "eos_id", -1)))
