@@ -28,9 +28,9 @@ from vlp.datasplits.class_text import class_text
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
 from vlp.pipeline.parts.kept_features import KeptFeatures
-from vlp.pipeline.parts.prompted_names import PromptedNames
 from vlp.pipeline.parts.temporal_transformer import TemporalTransformer
 from vlp.pipeline.prompt_semantics import NearestWord, nearest_words
+from vlp.pipeline.prompted_names import PromptedNames
 from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder
 from vlp.pipeline.text_tower import ClassTokens, PromptableTextTower

@@ -33,9 +33,9 @@ from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
 from vlp.pipeline.parts.cross_attention import CrossAttention
 from vlp.pipeline.parts.kept_features import KeptFeatures
-from vlp.pipeline.parts.prompted_names import PromptedNames
 from vlp.pipeline.parts.temporal_transformer import TemporalBlock
 from vlp.pipeline.prompt_semantics import NearestWord, nearest_words
+from vlp.pipeline.prompted_names import PromptedNames
 from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder
 from vlp.pipeline.text_tower import PromptableTextTower
