@@ -3,8 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Most tests wait for a process that they have started: two at a time, those of one file by one worker.
-PARALLEL := --numprocesses 2 --dist loadfile
+# Most tests wait for a process that they have started: two files at a time, the long ones of cli/ first.
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-full check bench clean install
 

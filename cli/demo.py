@@ -40,7 +40,7 @@ def demo(
     if status:
         raise typer.Exit(status)
     from vlp.pipeline.demo import measure_toy_set
-    from vlp.pipeline.demo_training import ToySet, learn_closed_set, learn_from_few
+    from vlp.pipeline.demo_training import ToySet, learn_closed_set, learn_from_few, on_one_thread
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.pipeline.encoders import load_encoder
     from vlp.stores.features import FeatureStore
@@ -48,10 +48,11 @@ def demo(
     encoder = load_encoder(spec_with_defaults("toy", None, None), device="cpu")
     toy = ToySet(FeatureStore.open(store_folder), encoder, load_dataset("toy", root=folder))
     objects = load_dataset("toy", root=folder, manifest=rendered.objects)
-    rows = measure_toy_set(toy.store, encoder, toy.actions, objects)
-    learnt = list(learn_closed_set(toy, _tell))
-    few, novel = learn_from_few(toy, _tell)
-    report = _report(toy, runs / "demo")
+    with on_one_thread():
+        rows = measure_toy_set(toy.store, encoder, toy.actions, objects)
+        learnt = list(learn_closed_set(toy, _tell))
+        few, novel = learn_from_few(toy, _tell)
+        report = _report(toy, runs / "demo")
     seconds = time.perf_counter() - began
     if json_output:
         print_json(_as_json(rows, learnt, few, novel, report, seconds))

@@ -6,9 +6,11 @@ scale, since at the paper's 0.01 a Transformer on so few videos memorises them b
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from vlp.datasplits.manifest import Manifest
 from vlp.pipeline.coverage import cover_classes
@@ -90,6 +92,17 @@ class ToySet:
     def laboratory(self, method: str, overrides: tuple[str, ...]) -> Laboratory:
         """Set a method up on the set."""
         return Laboratory(self.actions, self.store, self.encoder, resolve(method, overrides=overrides))
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Keep torch to one thread: operations on the toy set are so short that waiting for a second one takes longer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def learn_closed_set(toy: ToySet, tell: Callable[[str], None]) -> Iterator[LearntRow]:

@@ -47,6 +47,7 @@ def what_was_trained(facts: RunFacts) -> Iterator[tuple[str, str]]:
     yield "Encoder", f"{text(config.get('model'))}, {text(config.get('pretrained'))}"
     yield "Frames a clip", f"{text(_recipe(facts, 'num_frames'))}, {text(_recipe(facts, 'sampling'))}"
     yield "Trained parameters", text(summary.get("num_parameters"))
+    yield "Operations added a clip", text(summary.get("flops_per_clip"))
     yield "Epochs", _epochs(facts, summary)
     yield "Held-out top-1", measure(summary, "held_out_top1")
     yield "Seconds", text(summary.get("seconds"))
