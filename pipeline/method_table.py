@@ -10,19 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vlp.pipeline.coverage import Coverage, label_indices
 from vlp.pipeline.methods import METHODS
 from vlp.pipeline.metrics.accuracy import top_k
 from vlp.pipeline.metrics.intervals import mean_interval
-from vlp.pipeline.settings import MethodSettings, SettingsUnreadable, resolve
+from vlp.pipeline.settings import MethodSettings, SettingsUnreadable, read_yaml, resolve
 from vlp.pipeline.trained import is_open_vocabulary
 from vlp.pipeline.trials import Laboratory, Tell, base_to_novel, closed_set, few_shot, halves_of
 
 FIGURES = ("closed_set", "subset", "few_shot", "zero_shot", "base", "novel", "harmonic_mean")
 """Of a row, in order: top-1 accuracies, and the harmonic mean of base and novel ones."""
-_FILE_LIMIT_BYTES = 1 << 20
 _KEYS = {"name": str, "method": str, "row": str, "set": list}
 
 
@@ -101,14 +98,7 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
         SettingsUnreadable: if it cannot be read, or is another thing.
         UnknownMethod, UnknownRow, UnknownSetting, BadSetting: as `resolve`.
     """
-    try:
-        if path.stat().st_size > _FILE_LIMIT_BYTES:
-            raise SettingsUnreadable(path, f"it has more than {_FILE_LIMIT_BYTES:,} bytes")
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsUnreadable(path, error.strerror or str(error)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SettingsUnreadable(path, "it is no YAML") from error
+    held = read_yaml(path)
     if not isinstance(held, list) or not held:
         raise SettingsUnreadable(path, "it is no list of methods")
     entries = tuple(_entry(path, place, item) for place, item in enumerate(held, start=1))

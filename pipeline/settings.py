@@ -192,15 +192,24 @@ def _row(module: ModuleType, method: str, row: str | None) -> Mapping[str, Any]:
     return rows[row]
 
 
-def _read(file: Path) -> dict[str, dict[str, Any]]:
+def read_yaml(file: Path) -> Any:
+    """Read plain data from a file that may hold anything.
+
+    Raises:
+        SettingsUnreadable: if it is missing, too large, or no YAML of plain data.
+    """
     try:
         if file.stat().st_size > _FILE_LIMIT_BYTES:
             raise SettingsUnreadable(file, f"it has more than {_FILE_LIMIT_BYTES:,} bytes")
-        held = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsUnreadable(file, error.strerror or str(error)) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as 2001-13-45, which is no date
         raise SettingsUnreadable(file, "it is no YAML") from error
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    held = read_yaml(file)
     if not isinstance(held, dict) or not all(isinstance(part, dict) for part in held.values()):
         raise SettingsUnreadable(file, "it holds no mappings `method` and `recipe`")
     for part in held:

@@ -245,9 +245,9 @@ def test_across_data_sets_common_classes_are_listed_and_kept(
     assert dropped.status == 1  # nothing is left
 
 
-def test_few_videos_and_new_classes_are_measured(
-    typed: Type, videos: Path, tiny_model: str, tmp_path: Path, extracted: None
-) -> None:
+@pytest.fixture
+def listed(videos: Path, tiny_model: str, tmp_path: Path, extracted: None) -> list[object]:
+    """The six videos as a list with a split, two of each class to train on."""
     listing = tmp_path / "folder.csv"
     roles = {"0": "test", "1": "train", "2": "train"}
     rows = [
@@ -256,7 +256,11 @@ def test_few_videos_and_new_classes_are_measured(
     ]
     listing.write_text("path,label,split\n" + "".join(rows))
     place = ["--dataset", "folder", "--manifest", listing, "--root", videos, "--model", tiny_model]
-    place += ["--cache", tmp_path / "cache"]
+    return [*place, "--cache", tmp_path / "cache"]
+
+
+def test_few_videos_and_new_classes_are_measured(typed: Type, tmp_path: Path, listed: list[object]) -> None:
+    place, listing = listed, tmp_path / "folder.csv"
     few = typed("eval", "few-shot", *place, "--method", "tip_adapter", "--shots", 1, "--rounds", 3, "--json")
     assert few.status == 0
     assert [trial["seed"] for trial in few.json["trials"]] == [0, 1, 2]
@@ -311,3 +315,28 @@ def test_two_trainings_of_one_run_do_not_mix(
         )
     assert refused.status == 1
     assert f"process {os.getpid()}" in refused.stderr
+
+
+def test_methods_are_set_side_by_side(typed: Type, tmp_path: Path, listed: list[object]) -> None:
+    (tmp_path / "methods.yaml").write_text(
+        "- {name: probe, method: linear_probe}\n- {name: untrained, method: zero_shot}\n"
+    )
+    (tmp_path / "subset.txt").write_text("walk\n")
+    asked = ["--methods", tmp_path / "methods.yaml", "--subset", tmp_path / "subset.txt"]
+    asked += ["--shots", 1, "--base-shots", 1, "--seeds", 2]
+    found = typed("eval", "methods", *listed, *asked, "--json").json
+    assert [row["name"] for row in found["rows"]] == ["probe", "untrained"]
+    assert 0 <= found["rows"][0]["closed_set"] <= 1
+    assert "novel" not in found["rows"][0]
+    assert found["rows"][1]["novel_interval"] == 0
+    table = typed("eval", "methods", *listed, *asked).stdout
+    assert "harmonic mean" in table
+    assert table.splitlines()[2].split()[-1] == "-"
+    (tmp_path / "methods.yaml").write_text("- {method: coop}\n")
+    refused = typed("eval", "methods", *listed, "--methods", tmp_path / "methods.yaml")
+    assert refused.status == 1
+    assert "no method is called 'coop'" in refused.stderr
+    (tmp_path / "subset.txt").write_text("flying\n")
+    refused = typed("eval", "methods", *listed, "--subset", tmp_path / "subset.txt")
+    assert refused.status == 1
+    assert "flying" in refused.stderr
