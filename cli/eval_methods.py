@@ -1,5 +1,6 @@
 """`vlp eval methods`: all methods on all protocols of one data set, as a table."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +70,8 @@ def methods(
 
     Example: vlp eval methods --dataset ucf101 --methods mine.yaml
 
-    Zero-shot trains on all videos of the base classes and tests on the novel ones, among their names only.
+    Zero-shot trains on all videos of the base classes and tests on the novel ones, among their names only. Stopped, it
+    prints the rows that it has.
 
     Exit status: 0 done, 1 error, 2 usage, 4 no features of this dataset by this model.
     """
@@ -87,19 +89,24 @@ def methods(
     comparison = Comparison(
         laboratory, trained, tested, frozenset(names), shots, base_shots, num_seeds=seeds, seed=seed
     )
-    rows = list(method_table(comparison, chosen, tell))
-    if json_output:
-        facts = laboratory.provenance("methods") | {"shots": shots, "base_shots": base_shots, "seeds": seeds}
-        print_json({**facts, "split": trained.split, "rows": [row.to_json() for row in rows]})
-    else:
-        _print(rows, f"{dataset}, {trained.split}: top-1 %, mean of {seeds} seeds ± half of its 95% interval")
-        out.print(f"Few-shot: {shots} videos a class; base-to-novel: {base_shots}.")
+    rows: list[TableRow] = []
+    try:
+        rows.extend(method_table(comparison, chosen, tell))
+    finally:  # what was measured before an interruption, or a method that diverges, is not lost
+        facts = {"split": trained.split, "shots": shots, "base_shots": base_shots, "seeds": seeds}
+        if json_output:
+            made = laboratory.provenance("methods") | facts
+            print_json({**made, "rows": [row.to_json() for row in rows]})
+        else:
+            _print(rows, dataset, facts)
 
 
-def _print(rows: "list[TableRow]", title: str) -> None:
+def _print(rows: "list[TableRow]", dataset: str, facts: Mapping[str, object]) -> None:
     shown = [name for name in _HEADINGS if any(name in row.figures for row in rows)]
     cells = [[row.name, *(_cell(row.figures.get(name)) for name in shown)] for row in rows]
+    title = f"{dataset}, {facts['split']}: top-1 %, mean of {facts['seeds']} seeds ± half of its 95% interval"
     print_table(["method", *(_HEADINGS[name] for name in shown)], cells, title=title)
+    out.print(f"Few-shot: {facts['shots']} videos a class; base-to-novel: {facts['base_shots']}.")
 
 
 def _cell(figure: tuple[float, float | None] | None) -> str:

@@ -14,16 +14,17 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 Type = Callable[..., Any]
-QUICK = (
-    "--set=recipe.num_frames=4",
-    "--set=method.max_frames=4",
-    "--set=method.num_prefix=2",
-    "--set=method.num_suffix=2",
-    "--set=method.num_layers=1",
-    "--set=recipe.batch_size=2",
-    "--set=recipe.num_epochs=3",
-    "--set=recipe.learning_rate=0.01",
+QUICK_VALUES = (
+    "recipe.num_frames=4",
+    "method.max_frames=4",
+    "method.num_prefix=2",
+    "method.num_suffix=2",
+    "method.num_layers=1",
+    "recipe.batch_size=2",
+    "recipe.num_epochs=3",
+    "recipe.learning_rate=0.01",
 )
+QUICK = tuple(f"--set={value}" for value in QUICK_VALUES)
 
 
 @pytest.fixture
@@ -332,6 +333,14 @@ def test_methods_are_set_side_by_side(typed: Type, tmp_path: Path, listed: list[
     table = typed("eval", "methods", *listed, *asked).stdout
     assert "harmonic mean" in table
     assert table.splitlines()[2].split()[-1] == "-"
+    (tmp_path / "methods.yaml").write_text(
+        "- {name: probe, method: linear_probe}\n"
+        f"- {{method: ju2022, set: {[*QUICK_VALUES, 'recipe.learning_rate=1e30']}}}\n"
+    )
+    diverged = typed("eval", "methods", *listed, *asked)
+    assert diverged.status == 1
+    assert "the loss is" in diverged.stderr
+    assert "probe" in diverged.stdout
     (tmp_path / "methods.yaml").write_text("- {method: coop}\n")
     refused = typed("eval", "methods", *listed, "--methods", tmp_path / "methods.yaml")
     assert refused.status == 1
