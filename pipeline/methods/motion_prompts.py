@@ -92,8 +92,9 @@ class Config:
         temperature: τ.
         class_text: rule that turns a class name into words: "natural" or "raw".
         text_prompts: sentences in place of the bare name, averaged: a file, or the name of what ships.
-        text_memory_gib: what the text features of one part of a batch may take. In training, a batch that is cut into
-            several parts computes them twice, in place of keeping what it needs for its backward pass.
+        text_memory_gib: what the text features of one part of a batch may take; a single video may exceed it. In
+            training, a batch that is cut into several parts computes them twice, in place of keeping what it needs for
+            its backward pass.
 
     Raises:
         ValueError: naming the field that cannot be.
