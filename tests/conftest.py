@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 import vlp.pipeline  # noqa: F401  # sets OpenMP's waiting policy before any test imports torch
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
 from vlp.stores.fingerprint import fingerprint
 from vlp.stores.locate import store_path
+
+# How long an example takes is the machine's affair: no test is timed.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 MakeStore = Callable[..., FeatureStore]
 

@@ -9,6 +9,7 @@ import pytest
 Type = Callable[..., Any]
 
 
+@pytest.mark.timeout(900)  # it renders, extracts and trains for real
 def test_the_demo_shows_what_learning_adds(
     typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
