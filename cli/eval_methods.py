@@ -1,6 +1,5 @@
 """`vlp eval methods`: all methods on all protocols of one data set, as a table."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,10 +21,11 @@ from vlp.cli.options import (
     Root,
     StoreFolder,
 )
+from vlp.cli.scores import print_notes
 from vlp.pipeline import decode_nothing
 
 if TYPE_CHECKING:
-    from vlp.pipeline.method_table import TableRow
+    from vlp.pipeline.method_table import Comparison, TableRow
 
 _HEADINGS = {
     "closed_set": "closed-set",
@@ -76,7 +76,13 @@ def methods(
     Exit status: 0 done, 1 error, 2 usage, 4 no features of this dataset by this model.
     """
     decode_nothing()
-    from vlp.pipeline.method_table import Comparison, default_entries, method_table, read_entries
+    from vlp.pipeline.method_table import (
+        Comparison,
+        default_entries,
+        method_table,
+        read_entries,
+        table_json,
+    )
     from vlp.pipeline.protocols import only_classes, read_list
 
     chosen = default_entries() if entries is None else read_entries(entries)
@@ -89,24 +95,24 @@ def methods(
     comparison = Comparison(
         laboratory, trained, tested, frozenset(names), shots, base_shots, num_seeds=seeds, seed=seed
     )
+    print_notes(table_json(comparison, ()), (trained, tested))
     rows: list[TableRow] = []
     try:
         rows.extend(method_table(comparison, chosen, tell))
     finally:  # what was measured before an interruption, or a method that diverges, is not lost
-        facts = {"split": trained.split, "shots": shots, "base_shots": base_shots, "seeds": seeds}
-        if json_output:
-            made = laboratory.provenance("methods") | facts
-            print_json({**made, "rows": [row.to_json() for row in rows]})
-        else:
-            _print(rows, dataset, facts)
+        if rows and json_output:
+            print_json(table_json(comparison, rows))
+        elif rows:
+            _print(rows, comparison)
 
 
-def _print(rows: "list[TableRow]", dataset: str, facts: Mapping[str, object]) -> None:
+def _print(rows: "list[TableRow]", comparison: "Comparison") -> None:
     shown = [name for name in _HEADINGS if any(name in row.figures for row in rows)]
     cells = [[row.name, *(_cell(row.figures.get(name)) for name in shown)] for row in rows]
-    title = f"{dataset}, {facts['split']}: top-1 %, mean of {facts['seeds']} seeds ± half of its 95% interval"
+    place = f"{comparison.laboratory.manifest.dataset}, {comparison.trained.split}"
+    title = f"{place}: top-1 %, mean of {comparison.num_seeds} seeds ± half of its 95% interval"
     print_table(["method", *(_HEADINGS[name] for name in shown)], cells, title=title)
-    out.print(f"Few-shot: {facts['shots']} videos a class; base-to-novel: {facts['base_shots']}.")
+    out.print(f"Few-shot: {comparison.shots} videos a class; base-to-novel: {comparison.base_shots}.")
 
 
 def _cell(figure: tuple[float, float | None] | None) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from vlp.pipeline.coverage import Coverage, label_indices
+from vlp.pipeline.evaluation import frames_of, method_json
 from vlp.pipeline.methods import METHODS
 from vlp.pipeline.metrics.accuracy import top_k
 from vlp.pipeline.metrics.intervals import mean_interval
+from vlp.pipeline.results import provenance_json
 from vlp.pipeline.settings import MethodSettings, SettingsUnreadable, read_yaml, resolve
 from vlp.pipeline.trained import is_open_vocabulary
 from vlp.pipeline.trials import Laboratory, Tell, base_to_novel, closed_set, few_shot, halves_of
@@ -72,18 +74,21 @@ class TableRow:
 
     Attributes:
         name: of the entry.
+        settings: of the entry.
         figures: by the names of `FIGURES`: mean, and half of its 95% interval where there are several seeds. Those
             that a method cannot give are missing: one that knows only the classes of its training has no novel ones.
     """
 
     name: str
+    settings: MethodSettings
     figures: Mapping[str, tuple[float, float | None]]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return plain data: how the method is built, trained and tested, then its figures."""
         means = {figure: mean for figure, (mean, _) in self.figures.items()}
         halves = {f"{figure}_interval": half for figure, (_, half) in self.figures.items()}
-        return {"name": self.name, **means, **halves}
+        made = {"frames": frames_of(self.settings), **method_json(self.settings)}
+        return {"name": self.name, **made, **means, **halves}
 
 
 def default_entries() -> tuple[Entry, ...]:
@@ -131,7 +136,25 @@ def method_table(comparison: Comparison, entries: Sequence[Entry], tell: Tell) -
         values = _closed(comparison, laboratory) | _few(comparison, laboratory)
         if is_open_vocabulary(entry.settings):
             values |= _new_classes(comparison, laboratory)
-        yield TableRow(entry.name, {name: mean_interval(found) for name, found in values.items()})
+        figures = {name: mean_interval(found) for name, found in values.items()}
+        yield TableRow(entry.name, entry.settings, figures)
+
+
+def table_json(comparison: Comparison, rows: Sequence[TableRow]) -> dict[str, Any]:
+    """Return plain data: on what methods are compared, then a row a method."""
+    laboratory = comparison.laboratory
+    frames = "as each row says"
+    return {
+        **provenance_json("methods", laboratory.manifest, laboratory.store, frames, laboratory.mismatch),
+        "num_classes": len(laboratory.manifest.classes),
+        "split": comparison.trained.split,
+        "subset": sorted(comparison.subset),
+        "shots": comparison.shots,
+        "base_shots": comparison.base_shots,
+        "num_seeds": comparison.num_seeds,
+        "seed": comparison.seed,
+        "rows": [row.to_json() for row in rows],
+    }
 
 
 def _closed(comparison: Comparison, laboratory: Laboratory) -> dict[str, list[float]]:
@@ -142,9 +165,10 @@ def _closed(comparison: Comparison, laboratory: Laboratory) -> dict[str, list[fl
         (split,) = closed_set(
             laboratory, [comparison.trained], [comparison.tested], seed=seed, tell=_nothing
         ).splits
-        hits = {video.video_id: video.label == video.predicted for video in split.videos}
-        chosen = [hits[video.video_id] for video in split.videos if video.label in comparison.subset]
-        of_all.append(sum(hits.values()) / len(hits))
+        of_all.append(split.top1)
+        chosen = [
+            video.label == video.predicted for video in split.videos if video.label in comparison.subset
+        ]
         of_subset += [sum(chosen) / len(chosen)] if chosen else []
     return {"closed_set": of_all} | ({"subset": of_subset} if of_subset else {})
 

@@ -328,6 +328,9 @@ def test_methods_are_set_side_by_side(typed: Type, tmp_path: Path, listed: list[
     found = typed("eval", "methods", *listed, *asked, "--json").json
     assert [row["name"] for row in found["rows"]] == ["probe", "untrained"]
     assert 0 <= found["rows"][0]["closed_set"] <= 1
+    assert [row["settings"]["name"] for row in found["rows"]] == ["linear_probe", "zero_shot"]
+    assert "settings" not in found
+    assert (found["num_seeds"], found["shots"], found["subset"]) == (2, 1, ["walk"])
     assert "novel" not in found["rows"][0]
     assert found["rows"][1]["novel_interval"] == 0
     table = typed("eval", "methods", *listed, *asked).stdout
