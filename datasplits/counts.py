@@ -1,16 +1,24 @@
 """What was read against what was published."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from vlp.datasplits.manifest import Manifest
 
 
 def counts_of(manifest: Manifest) -> dict[str, int]:
-    """Count videos, classes, and videos of each split and role, named as `PUBLISHED` names them."""
-    counts = {"videos": len(manifest.videos), "classes": len(manifest.classes)}
+    """Count videos, classes, and videos, segments and captions of each split and role, named as `PUBLISHED` does.
+
+    The names are "videos", "classes", "SPLIT ROLE", "SPLIT ROLE segments" and "SPLIT ROLE captions".
+    """
+    counts = Counter(videos=len(manifest.videos), classes=len(manifest.classes))
     for video in manifest.videos:
         for split, role in video.splits:
-            counts[f"{split} {role}"] = counts.get(f"{split} {role}", 0) + 1
+            counts[f"{split} {role}"] += 1
+            if video.segments:
+                counts[f"{split} {role} segments"] += len(video.segments)
+            if video.captions:
+                counts[f"{split} {role} captions"] += len(video.captions)
     return counts
 
 

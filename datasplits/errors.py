@@ -103,6 +103,14 @@ class SplitLeak(DatasetError):
         self.video_ids = tuple(video_ids)
 
 
+class BadOption(DatasetError):
+    """An option that the dataset does not have, or a value that it cannot take."""
+
+    def __init__(self, dataset: str, why: str) -> None:
+        super().__init__(f"{why}.")
+        self.dataset = dataset
+
+
 class UnknownName(DatasetError):
     """No template set, or class-text rule, of this name."""
 

@@ -3,6 +3,9 @@
 Source: Kuehne et al., ICCV 2011; test_train_splits.rar (``testTrainMulti_7030_splits``).
 Traps: each class and split has its own file, whose lines are ``name.avi 0|1|2``: 1 train, 2 test, 0 unused; names hold
 ``#``, spaces, brackets, ``&`` and ``;``, and lines end in a space. Classes are in alphabetical order, as their folders.
+The label files of ViFi-CLIP, X-CLIP and ActionCLIP exchange two pairs of names beside that order, so that their videos
+of ``kick`` are compared with the text of ``kick_ball``: 120 of the 1,530 test videos of split 1. ``compat=true`` does
+the same, to set numbers beside theirs.
 """
 
 import re
@@ -11,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from vlp.datasplits.counts import count_notes
-from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable, RootMissing
+from vlp.datasplits.errors import ManifestUnreadable
 from vlp.datasplits.manifest import Manifest, Video, inside, video_id_of
-from vlp.datasplits.official import VideosOnDisk, annotation_places, find_annotations, list_lines
+from vlp.datasplits.official import VideosOnDisk, find_lists, list_lines
+from vlp.datasplits.options import Option
 
 SOURCE = (
     "https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database: hmdb51_org.rar and splits"
@@ -30,14 +34,27 @@ PUBLISHED = {
         for role, count in (("train", 3570), ("test", 1530))
     },
 }
+OPTIONS = {
+    "compat": Option(
+        "true: exchange the names of kick and kick_ball, sword and sword_exercise, as published code does",
+        "false",
+        ("false", "true"),
+    )
+}
+_EXCHANGED = {"kick": "kick_ball", "kick_ball": "kick", "sword": "sword_exercise", "sword_exercise": "sword"}
 _LIST = re.compile(r"(?P<label>.+)_test_split(?P<split>[123])\.txt")
 _LINE = re.compile(r"(?P<name>.+\S)\s+(?P<use>[012])")
 _ROLES = {"1": "train", "2": "test"}
 _FOLDERS = ("testTrainMulti_7030_splits", "splits", "annotations")
 
 
-def load(root: Path, annotations: Path | None = None) -> Manifest:
+def load(root: Path, annotations: Path | None = None, *, compat: str = "false") -> Manifest:
     """Read the official lists.
+
+    Args:
+        root: folder of the videos.
+        annotations: folder of the lists, where they are not below the root.
+        compat: "true" gives four classes each other's names, as the module says.
 
     Raises:
         RootMissing: if the root is not there.
@@ -45,25 +62,29 @@ def load(root: Path, annotations: Path | None = None) -> Manifest:
         ManifestUnreadable: if a list has a line that is not a name and 0, 1 or 2.
         OutsideRoot: if a listed name, or a link on disk, leads out of the root.
     """
-    if not root.is_dir():
-        raise RootMissing("hmdb51", root, LAYOUT)
-    places = annotation_places(root, annotations, _FOLDERS)
-    lists = find_annotations(places, "*_test_split1.txt")
-    if lists is None:
-        raise AnnotationsMissing("hmdb51", places, "the folder testTrainMulti_7030_splits")
+    lists = find_lists(
+        "hmdb51",
+        root,
+        annotations,
+        folders=_FOLDERS,
+        pattern="*_test_split1.txt",
+        needs="the folder testTrainMulti_7030_splits",
+        layout=LAYOUT,
+    )
     splits = _splits(lists)
-    classes = tuple(sorted({label for label, _ in splits}))
-    on_disk = VideosOnDisk(root, classes)
+    folders = sorted({label for label, _ in splits})
+    on_disk = VideosOnDisk(root, folders)
+    names = {folder: _EXCHANGED.get(folder, folder) if compat == "true" else folder for folder in folders}
     videos = tuple(
         Video(
             video_id=video_id_of(inside(f"{label}/{name}", root)),
             path=on_disk.path_of(label, name),
-            labels=(label,),
+            labels=(names[label],),
             splits=tuple(found),
         )
         for (label, name), found in splits.items()
     )
-    manifest = Manifest("hmdb51", root, videos, classes)
+    manifest = Manifest("hmdb51", root, videos, tuple(names.values()))
     unlisted = on_disk.unlisted_notes(video.path for video in videos)
     return replace(manifest, notes=(*count_notes(manifest, PUBLISHED), *unlisted))
 

@@ -84,6 +84,10 @@ class Manifest:
         videos: in the order of the lists.
         classes: in the dataset's own order.
         notes: what was counted and differs from the published numbers, one line each.
+        test_role: whose numbers papers report: "val" where the test lists carry no labels.
+        default_split: the split meant where none is named; None for all of them.
+        annotations: where the user said that the official lists are.
+        options: what the user chose about the dataset, by name.
 
     Raises:
         DatasetError: if a path is not valid Unicode, or holds control characters.
@@ -96,6 +100,10 @@ class Manifest:
     videos: tuple[Video, ...]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    test_role: str = "test"
+    default_split: str | None = None
+    annotations: Path | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         seen: dict[str, str] = {}

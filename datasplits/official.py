@@ -1,9 +1,13 @@
 """Official lists and the videos they name, wherever a user's disk holds the two."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from vlp.datasplits.errors import ManifestUnreadable
+from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable, RootMissing
 from vlp.datasplits.folder import files_below
 from vlp.datasplits.manifest import VIDEO_SUFFIXES, video_id_of
 
@@ -20,6 +24,40 @@ def annotation_places(root: Path, annotations: Path | None, folders: Sequence[st
     return [place for top in tops for place in (top, *(top / name for name in folders))]
 
 
+def find_lists(
+    dataset: str,
+    root: Path,
+    annotations: Path | None,
+    *,
+    folders: Sequence[str],
+    pattern: str,
+    needs: str,
+    layout: str,
+) -> Path:
+    """Return the folder that holds a dataset's official lists.
+
+    Args:
+        dataset: its name.
+        root: of the videos.
+        annotations: where the user says the lists are.
+        folders: usual names of their folder.
+        pattern: of a file that is surely among them.
+        needs: what they are, in words.
+        layout: how all must lie on disk, in words.
+
+    Raises:
+        RootMissing: if the root is not there.
+        AnnotationsMissing: if no place holds them.
+    """
+    if not root.is_dir():
+        raise RootMissing(dataset, root, layout)
+    places = annotation_places(root, annotations, folders)
+    found = find_annotations(places, pattern)
+    if found is None:
+        raise AnnotationsMissing(dataset, places, needs)
+    return found
+
+
 def find_annotations(places: Sequence[Path], pattern: str) -> Path | None:
     """Return the first place that holds a file of this pattern."""
     return next((place for place in places if place.is_dir() and any(place.glob(pattern))), None)
@@ -31,17 +69,72 @@ def list_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         ManifestUnreadable: if the file is not there, or no UTF-8 text.
     """
+    for line, content in enumerate(_text(path).split("\n"), 1):
+        if content.strip():
+            yield line, content.strip()
+
+
+def csv_rows(
+    path: Path, columns: Sequence[str], *, delimiters: str = ",", header: bool = True
+) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Yield (line number of its end, cells by column) of the rows of a table.
+
+    Args:
+        path: the file.
+        columns: those that must be there; without a header, all of them in their order.
+        delimiters: that may separate the cells; the one that the first line has most of counts.
+        header: whether the first line names the columns.
+
+    Raises:
+        ManifestUnreadable: if it is no such table, lacks a column, or has a row that is too short.
+    """
+    text = _text(path)
+    delimiter = max(delimiters, key=text.partition("\n")[0].count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        names = [name.strip() for name in next(rows, [])] if header else list(columns)
+        absent = [name for name in columns if name not in names]
+        if absent:
+            raise ManifestUnreadable(path, [f"line 1: no column is called {', '.join(absent)}"])
+        for cells in rows:
+            if not any(cells):
+                continue
+            if len(cells) < len(columns):
+                problem = f"line {rows.line_num}: {len(cells)} cells, and not {len(columns)}"
+                raise ManifestUnreadable(path, [problem])
+            yield rows.line_num, dict(zip(names, cells, strict=False))
+    except csv.Error as error:
+        raise ManifestUnreadable(path, [f"line {rows.line_num}: {error}"]) from error
+
+
+def read_json(path: Path, kind: type[Any]) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        kind: what it must hold at its top: dict or list.
+
+    Raises:
+        ManifestUnreadable: if it is not there, no JSON, or of another kind.
+    """
+    try:
+        held = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ManifestUnreadable(path, [f"it is no JSON ({error})"]) from None
+    if not isinstance(held, kind):
+        raise ManifestUnreadable(path, [f"it holds no {'object' if kind is dict else 'list'} at its top"])
+    return held
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestUnreadable(path, ["it is not UTF-8 text"]) from error
     except FileNotFoundError:
         raise ManifestUnreadable(path, ["there is no such file"]) from None
     except OSError as error:
         raise ManifestUnreadable(path, [error.strerror or str(error)]) from error
-    for line, content in enumerate(text.split("\n"), 1):
-        if content.strip():
-            yield line, content.strip()
 
 
 class VideosOnDisk:
@@ -69,10 +162,14 @@ class VideosOnDisk:
                 self._found.setdefault(key, path)
 
     def path_of(self, label: str, name: str) -> str:
-        """Return where the video ``name`` of a class lies, or ``label/name`` if it is not there."""
-        listed, bare = f"{label}/{name}".lower(), name.lower()
+        """Return where the video ``name`` of a class lies, or ``label/name`` if it is not there.
+
+        An empty ``label`` is for datasets without class folders: the video is looked for in any folder.
+        """
+        expected = f"{label}/{name}" if label else name
+        listed, bare = expected.lower(), name.lower()
         keys = (listed, bare, video_id_of(listed), video_id_of(bare))
-        return next((self._found[key] for key in keys if key in self._found), f"{label}/{name}")
+        return next((self._found[key] for key in keys if key in self._found), expected)
 
     def unlisted_notes(self, listed: Iterable[str]) -> Iterator[str]:
         """Say which videos are on disk and in no list.
