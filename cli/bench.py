@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from vlp.cli.console import print_json, print_table
+from vlp.cli.inputs import DatasetSource
 from vlp.cli.options import (
     Annotations,
     Cache,
     Dataset,
+    DatasetOptions,
     Device,
     Json,
     ManifestFile,
@@ -38,6 +40,7 @@ def bench_extract(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
     model: Model = None,
     pretrained: Pretrained = None,
     cache: Cache = None,
@@ -51,7 +54,6 @@ def bench_extract(
     Example: vlp bench extract --dataset toy --json
     """
     from vlp.cli.extract import describe_encoder
-    from vlp.datasplits import load_dataset
     from vlp.pipeline.benchmarks.extraction import bench_extraction
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import spec_with_defaults
@@ -60,7 +62,7 @@ def bench_extract(
     spec = spec_with_defaults(dataset, model, pretrained)
     description, _ = describe_encoder(spec, cache_folder(cache), device=device, precision=precision)
     plan = plan_extraction(
-        load_dataset(dataset, root=root, annotations=annotations, manifest=manifest),
+        DatasetSource(dataset, root, annotations, manifest, dataset_options).load(),
         description,
         Timeline.parse("fps:30"),
         cache=cache_folder(cache),

@@ -1,12 +1,14 @@
 """`vlp datasets`: which datasets there are, how they must lie on disk, and what is found of them."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlp.cli.console import err, out, print_json, print_table
-from vlp.cli.options import Annotations, Json, ManifestFile, Root
+from vlp.cli.inputs import DatasetSource
+from vlp.cli.options import Annotations, DatasetOptions, Json, ManifestFile, Root
 
 if TYPE_CHECKING:
     from vlp.datasplits.presence import Count, Presence
@@ -50,7 +52,7 @@ def show(name: Name, json_output: Json = False) -> None:
 
     Example: vlp datasets show ucf101
     """
-    from vlp.datasplits import data_root, dataset_module
+    from vlp.datasplits import data_root, dataset_module, options_of
 
     module = dataset_module(name)
     if json_output:
@@ -58,6 +60,11 @@ def show(name: Name, json_output: Json = False) -> None:
         return
     out.print(f"{name}\nFrom: {module.SOURCE}\nLayout: {module.LAYOUT}", markup=False)
     out.print(f"ROOT: {data_root(name)}, unless --root says otherwise", markup=False)
+    for option, choice in options_of(name).items():
+        values = f" ({', '.join(choice.choices)})" if choice.choices else ""
+        out.print(
+            f"--dataset-option {option}={choice.default}{values}: {choice.help}", markup=False, soft_wrap=True
+        )
     if module.PUBLISHED:
         print_table(("published", "count"), [(key, f"{count:,}") for key, count in module.PUBLISHED.items()])
 
@@ -68,6 +75,7 @@ def check(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
     missing_file: Annotated[
         Path | None,
         typer.Option(
@@ -84,12 +92,11 @@ def check(
 
     Exit status: 0 when every listed video is there, 1 otherwise.
     """
-    from vlp.datasplits import load_dataset
     from vlp.datasplits.presence import find_videos
 
     if missing_file is not None and not missing_file.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {missing_file.parent}", param_hint="--missing-file")
-    presence = find_videos(load_dataset(name, root=root, annotations=annotations, manifest=manifest))
+    presence = find_videos(DatasetSource(name, root, annotations, manifest, dataset_options).load())
     if missing_file is not None:
         missing_file.write_text("".join(f"{video.video_id}\n" for video in presence.missing), "utf-8")
     if json_output:
@@ -101,7 +108,14 @@ def check(
 
 def _facts(module: Any) -> dict[str, object]:
     splits = _split_names(module)
-    return {"source": module.SOURCE, "layout": module.LAYOUT, "splits": splits, "published": module.PUBLISHED}
+    options = {name: asdict(option) for name, option in getattr(module, "OPTIONS", {}).items()}
+    return {
+        "source": module.SOURCE,
+        "layout": module.LAYOUT,
+        "splits": splits,
+        "published": module.PUBLISHED,
+        "options": options,
+    }
 
 
 def _published(module: Any, what: str) -> str:

@@ -91,6 +91,7 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
         ERROR,
     ),
     "UnknownDataset": (lambda _: "vlp datasets ls", ERROR),
+    "BadOption": (lambda error: f"vlp datasets show {error.dataset}", USAGE),
     "RootMissing": (lambda error: f"vlp datasets show {error.dataset}", ERROR),
     "DuplicateVideos": (
         lambda _: "the same command with --allow-duplicates, to score it all the same",

@@ -19,12 +19,13 @@ from vlp.cli.eval_options import (
 )
 from vlp.cli.eval_runs import zero_shot_of_run
 from vlp.cli.eval_trained import base_to_novel, closed_set, few_shot
-from vlp.cli.inputs import load_encoder, open_inputs
+from vlp.cli.inputs import DatasetSource, load_encoder, open_inputs
 from vlp.cli.options import (
     AllowMismatch,
     Annotations,
     Cache,
     Dataset,
+    DatasetOptions,
     Device,
     Json,
     ManifestFile,
@@ -58,9 +59,10 @@ def zero_shot(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
     classes: ClassesFile = None,
     split: Split = None,
-    role: Role = "test",
+    role: Role = None,
     drop_overlap: Annotated[
         bool, typer.Option("--drop-overlap", help="Leave out the classes that the run was trained on.")
     ] = False,
@@ -95,7 +97,8 @@ def zero_shot(
     from vlp.pipeline.methods.zero_shot import Config
     from vlp.pipeline.protocols import only_classes
 
-    options = TestOptions(dataset, root, annotations, manifest, model, pretrained, cache, store, classes)
+    source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
+    options = TestOptions(source, model, pretrained, cache, store, classes)
     if run is not None:
         result, covered = zero_shot_of_run(
             run, options, split, role, device, text_prompts,
@@ -130,8 +133,9 @@ def retrieval(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
     split: Split = None,
-    role: Role = "test",
+    role: Role = None,
     model: Model = None,
     pretrained: Pretrained = None,
     frames: Frames = None,
@@ -157,10 +161,7 @@ def retrieval(
     from vlp.pipeline.coverage import cover_captions
 
     inputs = open_inputs(
-        dataset=dataset,
-        root=root,
-        annotations=annotations,
-        manifest=manifest,
+        DatasetSource(dataset, root, annotations, manifest, dataset_options),
         model=model,
         pretrained=pretrained,
         cache=cache,

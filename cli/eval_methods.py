@@ -8,11 +8,13 @@ import typer
 from vlp.cli.console import out, print_json, print_table
 from vlp.cli.eval_options import AllowDuplicates, Seed, TestOptions, tell
 from vlp.cli.eval_trained import covered_split, laboratory_of
+from vlp.cli.inputs import DatasetSource
 from vlp.cli.options import (
     AllowMismatch,
     Annotations,
     Cache,
     Dataset,
+    DatasetOptions,
     Device,
     Json,
     ManifestFile,
@@ -56,7 +58,10 @@ def methods(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
-    split: Annotated[str | None, typer.Option(help="A split. Default: the first by name.")] = None,
+    dataset_options: DatasetOptions = None,
+    split: Annotated[
+        str | None, typer.Option(help="A split. Default: the standard one, or the first.")
+    ] = None,
     model: Model = None,
     pretrained: Pretrained = None,
     cache: Cache = None,
@@ -87,7 +92,8 @@ def methods(
 
     chosen = default_entries() if entries is None else read_entries(entries)
     names = () if subset is None else read_list(subset)
-    options = TestOptions(dataset, root, annotations, manifest, model, pretrained, cache, store)
+    source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
+    options = TestOptions(source, model, pretrained, cache, store)
     inputs = options.open()
     only_classes(inputs.manifest, names or inputs.manifest.classes)  # refuses names that it does not have
     trained, tested = covered_split(inputs.manifest, inputs, split, allow_duplicates=allow_duplicates)

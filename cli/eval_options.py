@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlp.cli.console import err, print_json
-from vlp.cli.inputs import Inputs, open_inputs, open_inputs_of
+from vlp.cli.inputs import DatasetSource, Inputs, open_inputs, open_inputs_of
 from vlp.cli.scores import print_accuracy, print_notes, print_trials
 
 if TYPE_CHECKING:
@@ -26,9 +26,14 @@ ClassesFile = Annotated[
 ]
 Split = Annotated[
     str | None,
-    typer.Option(help="A split of the dataset, or all: mean and deviation over its splits. Default: all."),
+    typer.Option(
+        help="A split of the dataset, or all: mean and deviation over its splits. Default: its standard ones."
+    ),
 ]
-Role = Annotated[str, typer.Option(help="Which videos of a split are scored.")]
+Role = Annotated[
+    str | None,
+    typer.Option(help="Which videos of a split are scored. Default: test, or val where test has no labels."),
+]
 AllowDuplicates = Annotated[
     bool, typer.Option("--allow-duplicates", help="Report, not refuse, tested files that are in train too.")
 ]
@@ -40,10 +45,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Of everything that is random.")]
 class TestOptions:
     """The options that say what is scored, as they were typed."""
 
-    dataset: str | None
-    root: Path | None
-    annotations: Path | None
-    manifest: Path | None
+    source: DatasetSource
     model: str | None
     pretrained: str | None
     cache: Path | None
@@ -56,25 +58,19 @@ class TestOptions:
         Raises:
             typer.BadParameter: if neither a dataset nor a run is named.
         """
-        if run is None and self.dataset is None:
+        if run is None and self.source.dataset is None:
             raise typer.BadParameter("name a dataset, or a run with --run", param_hint="--dataset")
         if run is not None:
             return open_inputs_of(
                 run,
-                dataset=self.dataset,
-                root=self.root,
-                annotations=self.annotations,
-                manifest=self.manifest,
+                self.source,
                 model=self.model,
                 pretrained=self.pretrained,
                 cache=self.cache,
                 store=self.store,
             )
         return open_inputs(
-            dataset=str(self.dataset),
-            root=self.root,
-            annotations=self.annotations,
-            manifest=self.manifest,
+            self.source,
             model=self.model,
             pretrained=self.pretrained,
             cache=self.cache,

@@ -18,7 +18,7 @@ def zero_shot_of_run(
     run: Path,
     options: TestOptions,
     split: str | None,
-    role: str,
+    role: str | None,
     device: str,
     text_prompts: str | None,
     *,
@@ -58,7 +58,7 @@ def test_run(
     kept: "Manifest",
     protocol: str,
     split: str | None,
-    role: str,
+    role: str | None,
     device: str,
     *,
     text_prompts: str | None,
@@ -79,7 +79,7 @@ def test_run(
     covered = cover_classes(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
     leaks = check_leaks(folder, covered, inputs.store)
     if leaks and not allow_duplicates and covered[0].split is not None:
-        raise DuplicateVideos(kept.dataset, split, role, leaks)
+        raise DuplicateVideos(kept.dataset, split, str(covered[0].role), leaks)
     if leaks:
         tell(f"Note: {len(leaks):,} of the tested videos were trained on, such as {leaks[0][1]}")
     encoder = load_encoder(inputs.spec, device)

@@ -20,12 +20,13 @@ from vlp.cli.eval_options import (
     tell,
 )
 from vlp.cli.eval_runs import kept_classes, test_run
-from vlp.cli.inputs import Inputs, load_encoder
+from vlp.cli.inputs import DatasetSource, Inputs, load_encoder
 from vlp.cli.options import (
     AllowMismatch,
     Annotations,
     Cache,
     Dataset,
+    DatasetOptions,
     Device,
     Json,
     ManifestFile,
@@ -62,8 +63,9 @@ def closed_set(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
     split: Split = None,
-    role: Role = "test",
+    role: Role = None,
     model: Model = None,
     pretrained: Pretrained = None,
     cache: Cache = None,
@@ -84,7 +86,8 @@ def closed_set(
     """
     from vlp.stores.runs import RunDirectory
 
-    options = TestOptions(dataset, root, annotations, manifest, model, pretrained, cache, store)
+    source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
+    options = TestOptions(source, model, pretrained, cache, store)
     if (run is None) == (method is None):
         raise typer.BadParameter("name a trained run, or a method to train with --method", param_hint="--run")
     if run is not None:
@@ -132,7 +135,10 @@ def few_shot(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
-    split: Annotated[str | None, typer.Option(help="A split. Default: the first by name.")] = None,
+    dataset_options: DatasetOptions = None,
+    split: Annotated[
+        str | None, typer.Option(help="A split. Default: the standard one, or the first.")
+    ] = None,
     model: Model = None,
     pretrained: Pretrained = None,
     cache: Cache = None,
@@ -153,7 +159,8 @@ def few_shot(
     from vlp.pipeline.settings import resolve
 
     settings = resolve(method, row=row, file=config, overrides=values or ())
-    options = TestOptions(dataset, root, annotations, manifest, model, pretrained, cache, store, classes)
+    source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
+    options = TestOptions(source, model, pretrained, cache, store, classes)
     inputs = options.open()
     kept = kept_classes(inputs.manifest, options.class_names())
     if ways is None:
@@ -198,7 +205,10 @@ def base_to_novel(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
-    split: Annotated[str | None, typer.Option(help="A split. Default: the first by name.")] = None,
+    dataset_options: DatasetOptions = None,
+    split: Annotated[
+        str | None, typer.Option(help="A split. Default: the standard one, or the first.")
+    ] = None,
     model: Model = None,
     pretrained: Pretrained = None,
     cache: Cache = None,
@@ -218,7 +228,8 @@ def base_to_novel(
     from vlp.pipeline.trials import base_to_novel as train_and_test
 
     settings = resolve(method, row=row, file=config, overrides=values or ())
-    options = TestOptions(dataset, root, annotations, manifest, model, pretrained, cache, store)
+    source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
+    options = TestOptions(source, model, pretrained, cache, store)
     inputs = options.open()
     trained, covered = covered_split(inputs.manifest, inputs, split, allow_duplicates=allow_duplicates)
     laboratory = laboratory_of(inputs, settings, device, allow_mismatch=allow_mismatch)
@@ -236,13 +247,11 @@ def covered_split(
     """
     from vlp.pipeline.coverage import EmptyRole, cover_classes
 
-    chosen = split or next(iter(kept.split_names), None)
+    chosen = split or kept.first_split
     if chosen is None:
         raise EmptyRole(kept.dataset, None, "train", {"no split": len(kept.videos)})
     (trained,) = cover_classes(kept, inputs.store, split=chosen, role="train")
-    (tested,) = cover_classes(
-        kept, inputs.store, split=chosen, role="test", allow_duplicates=allow_duplicates
-    )
+    (tested,) = cover_classes(kept, inputs.store, split=chosen, allow_duplicates=allow_duplicates)
     return trained, tested
 
 

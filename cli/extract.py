@@ -10,10 +10,12 @@ import typer
 from rich.console import Console
 
 from vlp.cli.console import err, out, print_json
+from vlp.cli.inputs import DatasetSource
 from vlp.cli.options import (
     Annotations,
     Cache,
     Dataset,
+    DatasetOptions,
     Device,
     Json,
     ManifestFile,
@@ -38,6 +40,7 @@ def extract(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
     model: Model = None,
     pretrained: Pretrained = None,
     fps: Annotated[
@@ -75,14 +78,13 @@ def extract(
     A rerun extracts only what is missing. Exit status: 0 done, 1 error, 3 finished with failed videos,
     130/143 interrupted.
     """
-    from vlp.datasplits import load_dataset
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
     if fps is not None and frames is not None:
         raise typer.BadParameter("choose one of --fps and --frames", param_hint="--frames")
     share, again, timeline = Part.parse(part), Retry.parse(retry), _timeline(fps, frames)
-    listed = load_dataset(dataset, root=root, annotations=annotations, manifest=manifest)
+    listed = DatasetSource(dataset, root, annotations, manifest, dataset_options).load()
     spec = spec_with_defaults(dataset, model, pretrained)
     description, encoder = describe_encoder(spec, cache_folder(cache), device=device, precision=precision)
     plan = plan_extraction(
@@ -221,10 +223,8 @@ def _print_estimate(
 def repair_store(
     store: "FeatureStore",
     video_ids: Collection[str],
+    source: DatasetSource,
     *,
-    root: Path | None = None,
-    annotations: Path | None = None,
-    manifest: Path | None = None,
     weights: Path | None = None,
     cache: Path,
 ) -> int:
@@ -233,16 +233,13 @@ def repair_store(
     Args:
         store: where they are damaged.
         video_ids: which.
-        root: folder of the videos, as for `extract`.
-        annotations: folder of the official lists.
-        manifest: a list that replaces the official ones.
+        source: the store's dataset, and where its videos are.
         weights: the weights file, if the store was made from one.
         cache: where descriptions of encoders are remembered.
 
     Raises:
         StoreMismatch: if the encoder is not the store's.
     """
-    from vlp.datasplits import load_dataset
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import EncoderSpec
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
@@ -251,7 +248,7 @@ def repair_store(
     description, encoder = describe_encoder(spec, cache)
     precision = store.meaning.get("precision")
     plan = plan_extraction(
-        load_dataset(store.dataset, root=root, annotations=annotations, manifest=manifest),
+        source.load(),
         description,
         Timeline.parse(str(store.meaning["timeline"])),
         cache=cache,

@@ -1,8 +1,9 @@
 """What `vlp train` and `vlp eval` read: lists, a store, the encoder."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlp.cli.console import err
 from vlp.cli.options import cache_folder
@@ -17,6 +18,41 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class DatasetSource:
+    """A dataset and where its lists and videos are, as typed.
+
+    Args:
+        dataset: its name; None where a run says it.
+        root: folder of the videos.
+        annotations: folder of the official lists.
+        manifest: a list that replaces the official ones.
+        options: NAME=VALUE pairs.
+    """
+
+    dataset: str | None
+    root: Path | None = None
+    annotations: Path | None = None
+    manifest: Path | None = None
+    options: Sequence[str] | None = None
+
+    def load(self) -> "Manifest":
+        """Read the lists; no video is opened.
+
+        Raises:
+            DatasetError: as `load_dataset`.
+        """
+        from vlp.datasplits import load_dataset
+
+        return load_dataset(
+            str(self.dataset),
+            root=self.root,
+            annotations=self.annotations,
+            manifest=self.manifest,
+            options=tuple(self.options or ()),
+        )
+
+
+@dataclass(frozen=True)
 class Inputs:
     """A dataset, its features, and the encoder that made them."""
 
@@ -26,11 +62,8 @@ class Inputs:
 
 
 def open_inputs(
+    source: DatasetSource,
     *,
-    dataset: str,
-    root: Path | None,
-    annotations: Path | None,
-    manifest: Path | None,
     model: str | None,
     pretrained: str | None,
     cache: Path | None,
@@ -41,28 +74,25 @@ def open_inputs(
     Raises:
         UnknownDataset, FeaturesMissing, StoreAmbiguous, StoreMissing, DatasetError: as these say.
     """
-    from vlp.datasplits import dataset_module, load_dataset
+    from vlp.datasplits import dataset_module
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.stores.features import FeatureStore
     from vlp.stores.locate import select_store
 
-    if manifest is None:
+    dataset = str(source.dataset)
+    if source.manifest is None:
         dataset_module(dataset)  # a misspelt name is said to be unknown, not without features
     spec = spec_with_defaults(dataset, model, pretrained)
     found = store or select_store(
         cache_folder(cache), dataset=dataset, model=spec.model, pretrained=spec.pretrained_name
     )
-    listed = load_dataset(dataset, root=root, annotations=annotations, manifest=manifest)
-    return Inputs(listed, FeatureStore.open(found), spec)
+    return Inputs(source.load(), FeatureStore.open(found), spec)
 
 
 def open_inputs_of(
     run: "RunDirectory",
+    source: DatasetSource,
     *,
-    dataset: str | None,
-    root: Path | None,
-    annotations: Path | None,
-    manifest: Path | None,
     model: str | None,
     pretrained: str | None,
     cache: Path | None,
@@ -79,20 +109,31 @@ def open_inputs_of(
     if not isinstance(places, dict) or not all(own.values()):
         raise RunDamaged(run.path / "config.yaml", "it does not say what it was trained on")
     known = {name: Path(place) for name, place in places.items() if isinstance(place, str)}
-    if dataset in (None, own["dataset"]):
-        listed = known.get("manifest") if root is None else None
-        manifest, root = manifest or listed, root or known.get("root")
+    if source.dataset in (None, own["dataset"]):
+        source = _source_of(config, own["dataset"], known, source)
         store = store or (known.get("store") if cache is None else None)
     weights = str(places["pretrained"]) if places.get("pretrained") else None
     return open_inputs(
-        dataset=dataset or own["dataset"],
-        root=root,
-        annotations=annotations,
-        manifest=manifest,
+        source,
         model=model or own["model"],
         pretrained=pretrained or weights,
         cache=cache,
         store=store,
+    )
+
+
+def _source_of(
+    config: Mapping[str, Any], dataset: str, known: Mapping[str, Path], typed: DatasetSource
+) -> DatasetSource:
+    """Complete what was typed with where the run's own dataset was."""
+    saved = config.get("dataset_options")
+    options = [f"{name}={value}" for name, value in saved.items()] if isinstance(saved, dict) else []
+    return DatasetSource(
+        dataset,
+        root=typed.root or known.get("root"),
+        annotations=typed.annotations or known.get("annotations"),
+        manifest=typed.manifest or (known.get("manifest") if typed.root is None else None),
+        options=options if typed.options is None else typed.options,
     )
 
 

@@ -18,6 +18,12 @@ Annotations = Annotated[
 ManifestFile = Annotated[
     Path | None, typer.Option(help="CSV, JSONL or Parquet: path,label[,split,start,end,caption].")
 ]
+DatasetOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset-option", help="NAME=VALUE, a choice that `vlp datasets show` lists; may be given often."
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(

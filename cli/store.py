@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlp.cli.console import err, out, print_json, print_table
-from vlp.cli.options import Annotations, Cache, Json, ManifestFile, Root, cache_folder
+from vlp.cli.inputs import DatasetSource
+from vlp.cli.options import Annotations, Cache, DatasetOptions, Json, ManifestFile, Root, cache_folder
 
 if TYPE_CHECKING:
     from vlp.stores.features import FeatureStore
@@ -102,6 +103,7 @@ def repair(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
     weights: Annotated[
         Path | None, typer.Option(help="The weights file, if the store was made from a file.")
     ] = None,
@@ -122,9 +124,7 @@ def repair(
         repair_store(
             store,
             found.video_ids,
-            root=root,
-            annotations=annotations,
-            manifest=manifest,
+            DatasetSource(store.dataset, root, annotations, manifest, dataset_options),
             weights=weights,
             cache=cache_folder(cache),
         )

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlp.cli.console import err, out, print_json
-from vlp.cli.inputs import Inputs, load_encoder, open_inputs
+from vlp.cli.inputs import DatasetSource, Inputs, load_encoder, open_inputs
 from vlp.cli.options import (
     AllowMismatch,
     Annotations,
     Cache,
     Dataset,
+    DatasetOptions,
     Device,
     Json,
     ManifestFile,
@@ -44,12 +45,13 @@ def train(
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
     from_cache: Annotated[
         bool,
         typer.Option("--from-cache", help="Refuse when features are missing, instead of extracting them."),
     ] = False,
     split: Annotated[
-        str | None, typer.Option(help="Whose training videos. Default: the first split by name.")
+        str | None, typer.Option(help="Whose training videos. Default: the standard split, or the first.")
     ] = None,
     classes: Annotated[
         Path | None, typer.Option(help="Only these classes: a file with a name a line. Default: all.")
@@ -90,18 +92,10 @@ def train(
     _check_name(name)
     settings = resolve(method, row=row, file=config, overrides=values or (), text_prompts=text_prompts)
     names = None if classes is None else read_list(classes)
+    source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
     if not from_cache and store is None:
-        extract_missing(dataset, root, annotations, manifest, model, pretrained, cache, device)
-    inputs = open_inputs(
-        dataset=dataset,
-        root=root,
-        annotations=annotations,
-        manifest=manifest,
-        model=model,
-        pretrained=pretrained,
-        cache=cache,
-        store=store,
-    )
+        extract_missing(source, model, pretrained, cache, device)
+    inputs = open_inputs(source, model=model, pretrained=pretrained, cache=cache, store=store)
     plan = _plan(inputs, split, names, shots, seed)
     parts = [dataset, plan.coverage.split if len(inputs.manifest.split_names) > 1 else None, method, row]
     parts += [f"{shots}shot" if shots else None, f"seed{seed}"]
@@ -177,33 +171,27 @@ def _train(
 
 
 def extract_missing(
-    dataset: str,
-    root: Path | None,
-    annotations: Path | None,
-    manifest: Path | None,
-    model: str | None,
-    pretrained: str | None,
-    cache: Path | None,
-    device: str,
+    source: DatasetSource, model: str | None, pretrained: str | None, cache: Path | None, device: str
 ) -> None:
     """Extract what the store lacks, as `vlp extract` with its defaults would; end when that fails.
 
     Where the dataset has a store of other settings, such as another rate, that one is used as it is.
     """
     from vlp.cli.extract import describe_encoder, run_plan
-    from vlp.datasplits import load_dataset
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
     from vlp.stores.locate import find_stores
 
-    spec = spec_with_defaults(dataset, model, pretrained)
-    listed = load_dataset(dataset, root=root, annotations=annotations, manifest=manifest)
+    spec = spec_with_defaults(str(source.dataset), model, pretrained)
+    listed = source.load()
     description, encoder = describe_encoder(spec, cache_folder(cache), device=device)
     plan = plan_extraction(
         listed, description, Timeline.parse("fps:30"), cache=cache_folder(cache), part=Part(), retry=Retry()
     )
-    fitting = find_stores(cache_folder(cache), dataset, model=spec.model, pretrained=spec.pretrained_name)
+    fitting = find_stores(
+        cache_folder(cache), listed.dataset, model=spec.model, pretrained=spec.pretrained_name
+    )
     is_ours = all(store.path == plan.store for store in fitting)
     pending = plan.pending and is_ours
     status = run_plan(plan, spec, Settings(device=device), encoder=encoder, show=err) if pending else 0

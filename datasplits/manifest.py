@@ -132,6 +132,11 @@ class Manifest:
         names = dict.fromkeys(split for video in self.videos for split, _ in video.splits)
         return tuple(sorted(names))
 
+    @property
+    def first_split(self) -> str | None:
+        """The one split that is meant where a single one is needed; None for a dataset without splits."""
+        return self.default_split or next(iter(self.split_names), None)
+
     def videos_in(self, split: str, role: str) -> tuple[Video, ...]:
         """Return the videos that have this role in this split."""
         return tuple(video for video in self.videos if (split, role) in video.splits)

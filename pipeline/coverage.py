@@ -140,7 +140,7 @@ def cover_classes(
     store: FeatureStore,
     *,
     split: str | None = None,
-    role: str = "test",
+    role: str | None = None,
     allow_duplicates: bool = False,
 ) -> tuple[Coverage, ...]:
     """Compare the labelled videos of the chosen splits with what the store holds.
@@ -148,8 +148,9 @@ def cover_classes(
     Args:
         manifest: the dataset.
         store: its features.
-        split: a split's name; "all" or None for every split. A dataset without splits is one: all its videos.
-        role: which videos of a split are scored.
+        split: a split's name; "all" for every split; None for the dataset's default, or every one where it has none. A
+            dataset without splits is one: all its videos.
+        role: which videos of a split are scored; the dataset's `test_role` if None.
         allow_duplicates: report files that are in train too instead of refusing them.
 
     Returns:
@@ -169,7 +170,7 @@ def cover_captions(
     store: FeatureStore,
     *,
     split: str | None = None,
-    role: str = "test",
+    role: str | None = None,
     allow_duplicates: bool = False,
 ) -> tuple[Coverage, ...]:
     """Compare the captioned videos of the chosen splits with what the store holds.
@@ -210,13 +211,14 @@ class _Listing:
     videos: tuple[Video, ...]
 
 
-def _listings(manifest: Manifest, split: str | None, role: str) -> list[_Listing]:
+def _listings(manifest: Manifest, split: str | None, role: str | None) -> list[_Listing]:
     names = tuple(manifest.split_names)
-    if split not in (None, ALL_SPLITS, *names):
-        raise UnknownSplit(manifest.dataset, str(split), names)
+    split, role = split or manifest.default_split or ALL_SPLITS, role or manifest.test_role
+    if split not in (ALL_SPLITS, *names):
+        raise UnknownSplit(manifest.dataset, split, names)
     if not names:
         return [_Listing(None, None, _all_videos(manifest))]
-    chosen = names if split in (None, ALL_SPLITS) else (str(split),)
+    chosen = names if split == ALL_SPLITS else (split,)
     return [_Listing(name, role, _videos_of(manifest, name, role)) for name in chosen]
 
 

@@ -193,6 +193,7 @@ def provenance_json(
         "protocol": protocol,
         "dataset": manifest.dataset,
         "dataset_notes": list(manifest.notes),
+        "dataset_options": dict(manifest.options),
         "seed": None,
         "model": store.model,
         "pretrained": store.pretrained,

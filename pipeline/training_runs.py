@@ -82,7 +82,8 @@ def plan_training(
     Args:
         manifest: the dataset.
         store: its features.
-        split: whose training videos; the first by name if None. A dataset without splits gives all its videos.
+        split: whose training videos; the dataset's default if None, or its first by name. A dataset without splits
+            gives all its videos.
         classes: the candidates; all classes of the dataset if None.
         shots: K videos drawn of every class; None for all.
         seed: of the draw.
@@ -92,8 +93,7 @@ def plan_training(
         UnknownClasses, TooFewVideos: as `only_classes` and `draw_shots`.
     """
     kept = manifest if classes is None else only_classes(manifest, classes)
-    chosen = split or next(iter(manifest.split_names), None)
-    coverage = cover_classes(kept, store, split=chosen, role="train")[0]
+    coverage = cover_classes(kept, store, split=split or kept.first_split, role="train")[0]
     videos = coverage.found if shots is None else draw_shots(coverage.found, kept.classes, shots, seed)
     return TrainingPlan(kept, coverage, videos, shots, seed)
 
@@ -125,6 +125,7 @@ def config_of(
     text_prompts = text_prompts_record(settings.config)
     return {
         "dataset": plan.manifest.dataset,
+        **({"dataset_options": dict(plan.manifest.options)} if plan.manifest.options else {}),
         "split": plan.coverage.split,
         "shots": plan.shots,
         "seed": plan.seed,
@@ -140,6 +141,7 @@ def config_of(
         "class_names": list(plan.manifest.classes),
         "places": {
             "root": str(plan.manifest.root),
+            "annotations": None if plan.manifest.annotations is None else str(plan.manifest.annotations),
             "manifest": None if manifest_file is None else str(manifest_file),
             "store": str(store.path),
             "pretrained": encoder.spec.pretrained,

@@ -77,10 +77,15 @@ def _listed(facts: RunFacts) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def _manifest(facts: RunFacts, root: Path | None) -> Manifest:
-    places = {name: looked_up(facts.config, "places", name) for name in ("root", "manifest")}
+    places = {name: looked_up(facts.config, "places", name) for name in ("root", "annotations", "manifest")}
     kept = {name: Path(place) for name, place in places.items() if isinstance(place, str)}
+    options = facts.config.get("dataset_options")
     return load_dataset(
-        str(facts.config.get("dataset")), root=root or kept.get("root"), manifest=kept.get("manifest")
+        str(facts.config.get("dataset")),
+        root=root or kept.get("root"),
+        annotations=kept.get("annotations"),
+        manifest=kept.get("manifest"),
+        options=[f"{name}={value}" for name, value in options.items()] if isinstance(options, dict) else (),
     )
 
 
