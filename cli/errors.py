@@ -92,6 +92,11 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     ),
     "UnknownDataset": (lambda _: "vlp datasets ls", ERROR),
     "BadOption": (lambda error: f"vlp datasets show {error.dataset}", USAGE),
+    "NotOneLabel": (
+        lambda _: "vlp train --multi-label and vlp eval multi-label, where a video may show several classes",
+        ERROR,
+    ),
+    "OneLabelOnly": (lambda _: "vlp train --multi-label with --method ju2022 or actionclip", ERROR),
     "RootMissing": (lambda error: f"vlp datasets show {error.dataset}", ERROR),
     "DuplicateVideos": (
         lambda _: "the same command with --allow-duplicates, to score it all the same",

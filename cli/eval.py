@@ -6,14 +6,18 @@ import typer
 
 from vlp.cli.console import print_json
 from vlp.cli.eval_methods import methods
+from vlp.cli.eval_multi_label import multi_label
 from vlp.cli.eval_options import (
     AllowDuplicates,
     ClassesFile,
+    ClassNames,
     DatasetOfRun,
+    Frames,
     PerClass,
     Role,
     RunFolder,
     Split,
+    Templates,
     TestOptions,
     print_result,
 )
@@ -43,12 +47,8 @@ app = typer.Typer(
 app.command("closed-set")(closed_set)
 app.command("few-shot")(few_shot)
 app.command("base-to-novel")(base_to_novel)
+app.command("multi-label")(multi_label)
 app.command("methods")(methods)
-
-Frames = Annotated[
-    int | None,
-    typer.Option(min=1, help="Frames averaged a video, evenly spread. Default: all that are stored."),
-]
 
 
 @app.command("zero-shot")
@@ -68,13 +68,8 @@ def zero_shot(
     ] = False,
     model: Model = None,
     pretrained: Pretrained = None,
-    templates: Annotated[
-        str, typer.Option(help="Set of sentences that a class name is filled into.")
-    ] = "single",
-    class_names: Annotated[
-        Literal["natural", "raw"],
-        typer.Option(help="natural: words in lower case. raw: as the dataset spells."),
-    ] = "natural",
+    templates: Templates = "single",
+    class_names: ClassNames = "natural",
     text_prompts: TextPrompts = None,
     frames: Frames = None,
     cache: Cache = None,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,6 +36,14 @@ Role = Annotated[
 ]
 AllowDuplicates = Annotated[
     bool, typer.Option("--allow-duplicates", help="Report, not refuse, tested files that are in train too.")
+]
+Frames = Annotated[
+    int | None,
+    typer.Option(min=1, help="Frames averaged a video, evenly spread. Default: all that are stored."),
+]
+Templates = Annotated[str, typer.Option(help="Set of sentences that a class name is filled into.")]
+ClassNames = Annotated[
+    Literal["natural", "raw"], typer.Option(help="natural: words in lower case. raw: as the dataset spells.")
 ]
 PerClass = Annotated[bool, typer.Option("--per-class", help="Print the table of classes too.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is random.")]

@@ -10,7 +10,9 @@ from vlp.cli.inputs import Inputs, load_encoder
 if TYPE_CHECKING:
     from vlp.datasplits.manifest import Manifest
     from vlp.pipeline.coverage import Coverage
+    from vlp.pipeline.encoders import FrozenEncoder
     from vlp.pipeline.results import AccuracyResult
+    from vlp.pipeline.trained import TrainedRun
     from vlp.stores.runs import RunDirectory
 
 
@@ -66,33 +68,58 @@ def test_run(
     allow_duplicates: bool,
 ) -> "tuple[AccuracyResult, tuple[Coverage, ...]]":
     """Score a run, and keep the result in it."""
-    from vlp.pipeline.coverage import DuplicateVideos, cover_classes
+    from vlp.pipeline.coverage import cover_classes
     from vlp.pipeline.evaluation import evaluate_run
-    from vlp.pipeline.trained import check_leaks, load_run
 
-    names = kept.classes
     if protocol == "closed-set":
         from vlp.pipeline.trained import trained_classes
 
-        names = trained_classes(folder, folder.config())
-        kept = kept_classes(kept, names)
+        kept = kept_classes(kept, trained_classes(folder, folder.config()))
     covered = cover_classes(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
-    leaks = check_leaks(folder, covered, inputs.store)
-    if leaks and not allow_duplicates and covered[0].split is not None:
-        raise DuplicateVideos(kept.dataset, split, str(covered[0].role), leaks)
-    if leaks:
-        tell(f"Note: {len(leaks):,} of the tested videos were trained on, such as {leaks[0][1]}")
-    encoder = load_encoder(inputs.spec, device)
-    trained = load_run(folder, encoder, names, text_prompts=text_prompts)
+    encoder, trained = load_tested(
+        folder, inputs, kept, covered, device, text_prompts, allow_duplicates=allow_duplicates
+    )
     result = evaluate_run(
         protocol, trained, kept, covered, inputs.store, encoder, allow_mismatch=allow_mismatch
     )
-    parts = (protocol, kept.dataset, split)
-    folder.write_result(
-        "-".join(part.replace("/", "_").replace(" ", "_") for part in parts if part),
-        result.to_json(with_videos=True),
-    )
+    write_result(folder, protocol, kept.dataset, split, result.to_json(with_videos=True))
     return result, covered
+
+
+def load_tested(
+    folder: "RunDirectory",
+    inputs: Inputs,
+    kept: "Manifest",
+    covered: "Sequence[Coverage]",
+    device: str,
+    text_prompts: str | None,
+    *,
+    allow_duplicates: bool,
+) -> "tuple[FrozenEncoder, TrainedRun]":
+    """Load a run for the classes that are kept, once it is sure that none of the videos was trained on.
+
+    Raises:
+        DuplicateVideos: naming those that were; of a dataset without splits, a note counts them.
+    """
+    from vlp.pipeline.coverage import DuplicateVideos
+    from vlp.pipeline.trained import check_leaks, load_run
+
+    leaks = check_leaks(folder, covered, inputs.store)
+    first = covered[0]
+    if leaks and not allow_duplicates and first.split is not None:
+        raise DuplicateVideos(kept.dataset, first.split, str(first.role), leaks)
+    if leaks:
+        tell(f"Note: {len(leaks):,} of the tested videos were trained on, such as {leaks[0][1]}")
+    encoder = load_encoder(inputs.spec, device)
+    return encoder, load_run(folder, encoder, kept.classes, text_prompts=text_prompts)
+
+
+def write_result(
+    folder: "RunDirectory", protocol: str, dataset: str, split: str | None, result: dict[str, object]
+) -> None:
+    """Keep a result in the run, under the name of what was tested."""
+    parts = (protocol, dataset, split)
+    folder.write_result("-".join(part.replace("/", "_").replace(" ", "_") for part in parts if part), result)
 
 
 def kept_classes(manifest: "Manifest", names: Sequence[str] | None) -> "Manifest":

@@ -8,6 +8,7 @@ from vlp.cli.console import err, out, print_table
 if TYPE_CHECKING:
     from vlp.pipeline.coverage import Coverage
     from vlp.pipeline.results import AccuracyResult, SplitAccuracy
+    from vlp.pipeline.tasks.multilabel import MultiLabelResult
     from vlp.pipeline.tasks.retrieval import RetrievalResult
     from vlp.pipeline.trial_results import TrialsResult
 
@@ -122,6 +123,37 @@ def _summary_row(name: str, value: Callable[[str], float | None]) -> list[str]:
     top1, top5, both, mean_class = map(value, ("top1", "top5", "top1_top5_mean", "mean_class"))
     cells = [_percent(number) for number in (top5, both, mean_class)]
     return [name, _NOTHING, _NOTHING, _percent(top1), _NOTHING, _NOTHING, *cells]
+
+
+def print_multi_label(result: "MultiLabelResult", *, per_class: bool) -> None:
+    """Print mean average precision, a row a split, on stdout."""
+    facts = result.provenance
+    rows = [
+        (
+            split.coverage.split or "all videos",
+            f"{len(split.coverage.found):,}",
+            f"{split.coverage.num_expected:,}",
+            _percent(split.mean_ap),
+            f"{len(split.classes) - split.num_absent:,}",
+            f"{split.num_absent:,}",
+            f"{split.num_empty:,}",
+        )
+        for split in result.splits
+    ]
+    columns = ("split", "videos", "listed", "mAP %", "classes", "never shown", "videos without a class")
+    print_table(columns, rows, title=f"Multi-label, {facts['dataset']}")
+    if per_class:
+        for split in result.splits:
+            title = f"\nClasses of {split.coverage.split}" if split.coverage.split else "\nClasses"
+            table = [
+                (row.name, f"{row.num_videos:,}", _percent(row.average_precision)) for row in split.classes
+            ]
+            print_table(("class", "videos", "AP %"), table, title=title)
+    _print_facts(
+        facts,
+        *_made_of(facts),
+        f"Scores: {facts['scores']}; videos without a class rank {facts['videos_without_a_class_rank']}",
+    )
 
 
 def print_retrieval(result: "RetrievalResult") -> None:

@@ -57,6 +57,9 @@ def train(
         Path | None, typer.Option(help="Only these classes: a file with a name a line. Default: all.")
     ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Only so many videos a class, drawn.")] = None,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="Train on every label of a video, as on Charades.")
+    ] = False,
     row: SettingsRow = None,
     config: SettingsFile = None,
     values: SettingValues = None,
@@ -90,15 +93,19 @@ def train(
     from vlp.stores.locate import safe_name
 
     _check_name(name)
+    if multi_label and shots:
+        raise typer.BadParameter(
+            "shots are drawn a class: --multi-label trains on all videos", param_hint="--shots"
+        )
     settings = resolve(method, row=row, file=config, overrides=values or (), text_prompts=text_prompts)
     names = None if classes is None else read_list(classes)
     source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
     if not from_cache and store is None:
         extract_missing(source, model, pretrained, cache, device)
     inputs = open_inputs(source, model=model, pretrained=pretrained, cache=cache, store=store)
-    plan = _plan(inputs, split, names, shots, seed)
+    plan = _plan(inputs, split, names, shots, seed, multi_label=multi_label)
     parts = [dataset, plan.coverage.split if len(inputs.manifest.split_names) > 1 else None, method, row]
-    parts += [f"{shots}shot" if shots else None, f"seed{seed}"]
+    parts += [f"{shots}shot" if shots else None, "multi" if multi_label else None, f"seed{seed}"]
     folder = runs / (name or safe_name("-".join(part for part in parts if part)))
     run = _train(inputs, plan, settings, folder, init_from, manifest, device, allow_mismatch=allow_mismatch)
     summary = {"run": str(run.path), **(run.summary() or {})}
@@ -118,7 +125,13 @@ def _check_name(name: str | None) -> None:
 
 
 def _plan(
-    inputs: Inputs, split: str | None, names: Sequence[str] | None, shots: int | None, seed: int
+    inputs: Inputs,
+    split: str | None,
+    names: Sequence[str] | None,
+    shots: int | None,
+    seed: int,
+    *,
+    multi_label: bool,
 ) -> "TrainingPlan":
     from vlp.pipeline.coverage import ALL_SPLITS
     from vlp.pipeline.training_runs import plan_training
@@ -126,7 +139,18 @@ def _plan(
     if split == ALL_SPLITS and split not in inputs.manifest.split_names:
         known = ", ".join(inputs.manifest.split_names) or "the dataset has none"
         raise typer.BadParameter(f"a run is trained on one split: {known}", param_hint="--split")
-    plan = plan_training(inputs.manifest, inputs.store, split=split, classes=names, shots=shots, seed=seed)
+    plan = plan_training(
+        inputs.manifest,
+        inputs.store,
+        split=split,
+        classes=names,
+        shots=shots,
+        seed=seed,
+        multi_label=multi_label,
+    )
+    unlabelled = len(plan.coverage.found) - len(plan.videos) if multi_label else 0
+    if unlabelled:
+        err.print(f"Note: {unlabelled:,} training videos show no class, and are left out", markup=False)
     if plan.coverage.missing:
         err.print(
             f"Note: {len(plan.coverage.missing):,} of {plan.coverage.num_expected:,} training videos have no "
@@ -211,4 +235,5 @@ def _print(run: "RunDirectory", summary: dict[str, Any]) -> None:
     if "held_out_top1" in numbers:
         facts.append(f"{100 * numbers['held_out_top1']:.1f}% of the held-out videos right")
     out.print(f"Trained {run.path}: {', '.join(facts)}, {numbers['seconds']:.1f} s.", markup=False)
-    out.print(f"Next: vlp eval closed-set --run {run.path}", markup=False)
+    protocol = "multi-label" if run.config().get("targets") else "closed-set"
+    out.print(f"Next: vlp eval {protocol} --run {run.path}", markup=False)

@@ -62,6 +62,16 @@ class NotOneLabel(PipelineError):
         self.num_videos = num_videos
 
 
+class NoLabels(PipelineError):
+    """Not one label on the videos that are to be trained on or scored by their labels."""
+
+    def __init__(self, dataset: str, split: str | None, role: str) -> None:
+        super().__init__(f"no {role} video of {_place(dataset, split)} has a label.")
+        self.dataset = dataset
+        self.split = split
+        self.role = role
+
+
 class NoCaptions(PipelineError):
     """Videos without a sentence, where the protocol needs one."""
 
@@ -165,6 +175,36 @@ def cover_classes(
     return tuple(_cover(manifest, store, listing, allow_duplicates) for listing in listings)
 
 
+def cover_labels(
+    manifest: Manifest,
+    store: FeatureStore,
+    *,
+    split: str | None = None,
+    role: str | None = None,
+    allow_duplicates: bool = False,
+) -> tuple[Coverage, ...]:
+    """Compare the videos of the chosen splits with what the store holds, where each has any number of labels.
+
+    Args:
+        manifest: the dataset.
+        store: its features.
+        split: as `cover_classes`.
+        role: as `cover_classes`.
+        allow_duplicates: as `cover_classes`.
+
+    Returns:
+        One coverage a split, in the manifest's order.
+
+    Raises:
+        UnknownSplit, EmptyRole, NoLabels, DuplicateVideos, NoFeatures: as these say.
+    """
+    listings = _listings(manifest, split, role)
+    for listing in listings:
+        if not any(video.labels for video in listing.videos):
+            raise NoLabels(manifest.dataset, listing.split, listing.role or "listed")
+    return tuple(_cover(manifest, store, listing, allow_duplicates) for listing in listings)
+
+
 def cover_captions(
     manifest: Manifest,
     store: FeatureStore,
@@ -200,6 +240,15 @@ def label_indices(videos: Sequence[Video], classes: Sequence[str]) -> NDArray[np
     """Index of each video's one label among the classes, (B,)."""
     index = {name: position for position, name in enumerate(classes)}
     return np.array([index[video.labels[0]] for video in videos], dtype=np.int64)
+
+
+def label_marks(videos: Sequence[Video], classes: Sequence[str]) -> NDArray[np.float32]:
+    """Mark the classes that each video shows: (B, C), 1 or 0."""
+    index = {name: position for position, name in enumerate(classes)}
+    marks = np.zeros((len(videos), len(classes)), dtype=np.float32)
+    for row, video in enumerate(videos):
+        marks[row, [index[name] for name in video.labels]] = 1
+    return marks
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Classification of videos by class texts or by a trained run; the rules are in docs/protocols.md."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,14 @@ from vlp.pipeline.results import (
     provenance_json,
     score_split,
 )
-from vlp.pipeline.scoring import score_videos
+from vlp.pipeline.scoring import ScoreKind, score_videos
 from vlp.pipeline.settings import MethodSettings, to_json
 from vlp.pipeline.trained import TrainedRun, check_features
 from vlp.stores.features import FeatureStore
 
 VIEW_AGGREGATION = "mean of probabilities"
+
+Scored = tuple[list[NDArray[np.float64]], dict[str, Any]]
 
 
 def evaluate_zero_shot(
@@ -60,13 +62,59 @@ def evaluate_zero_shot(
         StoreMismatch: if the store's features are another model's.
         VideoMissing, StoreDamaged: as `FeatureStore.read`.
     """
+    probabilities, provenance = score_untrained(
+        "zero-shot",
+        manifest,
+        coverages,
+        store,
+        encoder,
+        config,
+        num_frames=num_frames,
+        allow_mismatch=allow_mismatch,
+    )
+    scores = tuple(
+        score_split(coverage, rows, manifest.classes)
+        for coverage, rows in zip(coverages, probabilities, strict=True)
+    )
+    return AccuracyResult(provenance, scores)
+
+
+def score_untrained(
+    protocol: str,
+    manifest: Manifest,
+    coverages: Sequence[Coverage],
+    store: FeatureStore,
+    encoder: FrozenEncoder,
+    config: zero_shot.Config,
+    *,
+    num_frames: int | None,
+    allow_mismatch: bool,
+) -> Scored:
+    """Compare videos with the texts of all classes; nothing is trained.
+
+    Args:
+        protocol: its name.
+        manifest: as `evaluate_zero_shot`, like all that follow.
+        coverages: their videos are scored.
+        store: of features.
+        encoder: of the texts.
+        config: of the texts.
+        num_frames: T, or None.
+        allow_mismatch: whether differences are let pass.
+
+    Returns:
+        Probabilities (B, C) of each coverage, and how they were made.
+
+    Raises:
+        StoreMismatch, VideoMissing, StoreDamaged: as `evaluate_zero_shot`.
+    """
     mismatch = tolerated_differences(store, encoder.description, allow_mismatch=allow_mismatch)
     method = zero_shot.build(config, encoder, manifest.classes)
     videos = distinct_videos(coverages)
     features = video_features(store, list(videos), num_frames=num_frames)
     probabilities = _probabilities(method, features, encoder.device)
     provenance = {
-        **provenance_json("zero-shot", manifest, store, frames_in_words(num_frames), mismatch),
+        **provenance_json(protocol, manifest, store, frames_in_words(num_frames), mismatch),
         "view_aggregation": VIEW_AGGREGATION,
         "method": "zero_shot",
         "class_text": config.class_text,
@@ -80,13 +128,13 @@ def evaluate_zero_shot(
         "num_classes": len(manifest.classes),
         "truncated_classes": list(method.truncated),
     }
-    scores = tuple(
-        score_split(
-            coverage, probabilities[[videos[video.video_id] for video in coverage.found]], manifest.classes
-        )
-        for coverage in coverages
-    )
-    return AccuracyResult(provenance, scores)
+    return _of_each(coverages, videos, probabilities), provenance
+
+
+def _of_each(
+    coverages: Sequence[Coverage], places: Mapping[str, int], scores: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    return [scores[[places[video.video_id] for video in coverage.found]] for coverage in coverages]
 
 
 def _probabilities(
@@ -125,13 +173,52 @@ def evaluate_run(
     Raises:
         StoreMismatch: if the features mean something else than those it was trained on.
     """
+    scores, provenance = score_run(
+        protocol, trained, manifest, coverages, store, encoder, allow_mismatch=allow_mismatch
+    )
+    splits = tuple(
+        score_split(coverage, rows, manifest.classes)
+        for coverage, rows in zip(coverages, scores, strict=True)
+    )
+    return AccuracyResult(provenance, splits)
+
+
+def score_run(
+    protocol: str,
+    trained: TrainedRun,
+    manifest: Manifest,
+    coverages: Sequence[Coverage],
+    store: FeatureStore,
+    encoder: FrozenEncoder,
+    *,
+    allow_mismatch: bool,
+    kind: ScoreKind = "softmax",
+) -> Scored:
+    """Score videos with a trained run.
+
+    Args:
+        protocol: its name.
+        trained: as `evaluate_run`, like all that follow.
+        manifest: of the candidates.
+        coverages: their videos are scored.
+        store: of features.
+        encoder: the run's.
+        allow_mismatch: whether differences are let pass.
+        kind: as `score_videos`.
+
+    Returns:
+        Scores (B, C) of each coverage, and how they were made.
+
+    Raises:
+        StoreMismatch: as `evaluate_run`.
+    """
     mismatch = check_features(trained.config, store, allow_mismatch=allow_mismatch)
     numbers = distinct_videos(coverages)
     bank = FeatureBank(store, list(numbers))
     seed = int(trained.config.get("seed", 0))
     recipe = trained.settings.recipe
     scores = score_videos(
-        trained.method, bank, np.arange(len(numbers)), recipe, seed=seed, device=encoder.device
+        trained.method, bank, np.arange(len(numbers)), recipe, seed=seed, device=encoder.device, kind=kind
     )
     provenance = {
         **provenance_json(protocol, manifest, store, frames_of(trained.settings), mismatch),
@@ -145,11 +232,7 @@ def evaluate_run(
         "num_classes": len(manifest.classes),
         "truncated_classes": list(getattr(trained.method, "truncated", ())),
     }
-    splits = tuple(
-        score_split(coverage, scores[[numbers[video.video_id] for video in coverage.found]], manifest.classes)
-        for coverage in coverages
-    )
-    return AccuracyResult(provenance, splits)
+    return _of_each(coverages, numbers, scores), provenance
 
 
 def frames_of(settings: MethodSettings) -> str:

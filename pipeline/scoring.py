@@ -1,6 +1,7 @@
 """Scores of videos: every test clip in every view, averaged."""
 
 import zlib
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,9 +10,33 @@ from torch import Tensor, nn
 
 from vlp.pipeline.bank import FeatureBank, drawn_test_clips
 from vlp.pipeline.clips import Clips
+from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.recipe import Recipe
+from vlp.pipeline.settings import MethodSettings
 
 _BATCH_BYTES = 64 << 20
+
+ScoreKind = Literal["softmax", "sigmoid", "similarities"]
+
+
+class OneLabelOnly(PipelineError):
+    """A method that cannot learn from videos of several classes."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"{method} learns from videos of one class each, and not from several labels.")
+        self.method = method
+
+
+def score_kind(settings: MethodSettings) -> ScoreKind:
+    """Say which scores of a method rank videos class by class: those that its file names as ``MULTI_LABEL``.
+
+    Raises:
+        OneLabelOnly: for a method without.
+    """
+    kind: ScoreKind | None = getattr(settings.module, "MULTI_LABEL", None)
+    if kind is None:
+        raise OneLabelOnly(settings.method)
+    return kind
 
 
 def score_videos(
@@ -22,6 +47,7 @@ def score_videos(
     *,
     seed: int,
     device: torch.device,
+    kind: ScoreKind = "softmax",
 ) -> NDArray[np.float64]:
     """Score videos against the method's classes.
 
@@ -35,6 +61,8 @@ def score_videos(
         recipe: test clips, and how they are averaged.
         seed: of random clips.
         device: where the method is.
+        kind: "softmax" scores as the recipe says. Where videos are ranked and not classes, "sigmoid" averages a chance
+            of each class by itself, and "similarities" what the method compares with, over clips, views and sentences.
 
     Returns:
         (B, C) in float64, in which small probabilities do not tie at 0: probabilities; mean logits for "logits".
@@ -44,7 +72,7 @@ def score_videos(
     batch_size = max(1, _BATCH_BYTES // clip_bytes)
     with torch.inference_mode():
         scores = [
-            _score(method, bank, videos[begin : begin + batch_size], recipe, seed, device)
+            _score(method, bank, videos[begin : begin + batch_size], recipe, seed, device, kind)
             for begin in range(0, len(videos), batch_size)
         ]
     joined: NDArray[np.float64] = torch.cat(scores).numpy()
@@ -58,8 +86,14 @@ def _score(
     recipe: Recipe,
     seed: int,
     device: torch.device,
+    kind: ScoreKind,
 ) -> Tensor:
     clips = scored_clips(bank, videos, recipe, seed).to(device)
+    if kind == "sigmoid":
+        return _mean_of_views(method(clips).double().cpu().sigmoid(), len(videos))
+    if kind == "similarities":
+        found = _mean_of_views(getattr(method, "similarities", method)(clips).double().cpu(), len(videos))
+        return found.reshape(len(videos), -1, found.shape[-1]).mean(dim=1)
     if recipe.aggregation == "similarities":
         compare, logits_of = getattr(method, "similarities", method), getattr(method, "logits_of", _same)
         logits: Tensor = logits_of(_mean_of_views(compare(clips), len(videos)).double().cpu())

@@ -26,12 +26,13 @@ from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.metrics.accuracy import predictions
 from vlp.pipeline.optimisation import deterministic, make_optimizer, make_schedule, trainable_parameters
+from vlp.pipeline.parts.class_targets import class_targets
 from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.scoring import score_videos
 from vlp.pipeline.settings import method_module
 from vlp.pipeline.stopping import StopRequest
 from vlp.pipeline.text import TextEncoder
-from vlp.pipeline.training_data import LabelledVideos, clip_rng, hold_out, order_of
+from vlp.pipeline.training_data import LabelledVideos, clip_rng, hold_out, order_of, share_right
 from vlp.pipeline.training_events import (
     EpochEnded,
     StepTaken,
@@ -127,7 +128,7 @@ def train_to_end(
 
 
 def _cross_entropy(method: nn.Module, clips: Clips, labels: Tensor) -> Tensor:
-    return F.cross_entropy(method(clips), labels)
+    return F.cross_entropy(method(clips), class_targets(labels))
 
 
 @dataclass
@@ -270,7 +271,7 @@ class _Loop:
         scores = score_videos(
             self.method, self.data.bank, self.held_out.videos, self.recipe, seed=self.seed, device=self.device
         )
-        return float((predictions(scores) == self.held_out.labels).mean())
+        return share_right(predictions(scores), self.held_out.labels)
 
     def _seconds(self) -> float:
         return self.progress.seconds + time.monotonic() - self.began

@@ -17,7 +17,7 @@ class LabelledVideos:
     Attributes:
         bank: features.
         videos: (N,) int64 places in the bank's list.
-        labels: (N,) int64 class of each.
+        labels: (N,) int64 class of each; or (N, C) float32 marks, 1 for every class that it shows.
 
     Raises:
         ValueError: if there is no video, or the lengths differ.
@@ -25,7 +25,7 @@ class LabelledVideos:
 
     bank: FeatureBank
     videos: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __post_init__(self) -> None:
         if len(self.videos) != len(self.labels) or len(self.videos) == 0:
@@ -36,11 +36,11 @@ class LabelledVideos:
         return LabelledVideos(self.bank, self.videos[members], self.labels[members])
 
 
-def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+def hold_out(labels: NDArray[Any], share: float, seed: int) -> NDArray[np.bool_]:
     """Choose the videos that are set aside: ``share`` of each class, rounded, never all of it.
 
     Args:
-        labels: (N,) classes.
+        labels: (N,) classes; of (N, C) marks, all videos are one class.
         share: in [0, 1).
         seed: of the choice.
 
@@ -53,11 +53,28 @@ def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.b
     """
     aside = np.zeros(len(labels), dtype=np.bool_)
     rng = np.random.default_rng([seed, 0])
+    labels = labels if labels.ndim == 1 else np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         num_aside = min(round(share * len(members)), len(members) - 1)
         aside[rng.permutation(members)[:num_aside]] = True
     return aside
+
+
+def share_right(predicted: NDArray[np.int64], labels: NDArray[Any]) -> float:
+    """Fraction of videos whose predicted class is theirs, or one of theirs.
+
+    Args:
+        predicted: (N,) classes.
+        labels: (N,) classes, or (N, C) marks.
+
+    Example:
+        >>> share_right(np.array([0, 1]), np.array([[1, 0, 1], [0, 0, 1]]))
+        0.5
+    """
+    if labels.ndim == 1:
+        return float((predicted == labels).mean())
+    return float(labels[np.arange(len(labels)), predicted].mean())
 
 
 @lru_cache(maxsize=1)  # asked for at every step

@@ -19,13 +19,14 @@ from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.bank import FeatureBank
 from vlp.pipeline.checkpoints import as_arrays
 from vlp.pipeline.class_texts import text_prompts_record
-from vlp.pipeline.coverage import Coverage, cover_classes, label_indices
+from vlp.pipeline.coverage import Coverage, cover_classes, cover_labels, label_indices, label_marks
 from vlp.pipeline.efficiency import ScoringCost, cost_of_scoring
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.prompt_semantics import NearestWord
 from vlp.pipeline.protocols import draw_shots, only_classes
 from vlp.pipeline.provenance import code_version
+from vlp.pipeline.scoring import score_kind
 from vlp.pipeline.settings import MethodSettings, to_json
 from vlp.pipeline.stopping import StopRequest
 from vlp.pipeline.trained import check_vocabulary, settings_of, trained_classes
@@ -59,6 +60,7 @@ class TrainingPlan:
         videos: those trained on: all that were found, or the shots drawn of them.
         shots: K videos a class; None for all.
         seed: of the draw and of everything else.
+        multi_label: whether the target is every label of a video.
     """
 
     manifest: Manifest
@@ -66,6 +68,7 @@ class TrainingPlan:
     videos: tuple[Video, ...]
     shots: int | None
     seed: int
+    multi_label: bool = False
 
 
 def plan_training(
@@ -76,6 +79,7 @@ def plan_training(
     classes: Sequence[str] | None = None,
     shots: int | None = None,
     seed: int = 0,
+    multi_label: bool = False,
 ) -> TrainingPlan:
     """Choose the videos to train on.
 
@@ -87,13 +91,20 @@ def plan_training(
         classes: the candidates; all classes of the dataset if None.
         shots: K videos drawn of every class; None for all.
         seed: of the draw.
+        multi_label: train on all labels of each video that has any, and not on one class a video; without ``shots``.
 
     Raises:
+        NoLabels: as `cover_labels`.
         UnknownSplit, EmptyRole, NotOneLabel, ClassAbsent, NoFeatures: as `cover_classes`.
         UnknownClasses, TooFewVideos: as `only_classes` and `draw_shots`.
     """
     kept = manifest if classes is None else only_classes(manifest, classes)
-    coverage = cover_classes(kept, store, split=split or kept.first_split, role="train")[0]
+    chosen = split or kept.first_split
+    if multi_label:
+        coverage = cover_labels(kept, store, split=chosen, role="train")[0]
+        videos = tuple(video for video in coverage.found if video.labels)
+        return TrainingPlan(kept, coverage, videos, None, seed, multi_label=True)
+    coverage = cover_classes(kept, store, split=chosen, role="train")[0]
     videos = coverage.found if shots is None else draw_shots(coverage.found, kept.classes, shots, seed)
     return TrainingPlan(kept, coverage, videos, shots, seed)
 
@@ -117,7 +128,10 @@ def config_of(
         ClosedVocabulary: if it was trained on other classes, and the method takes no others.
         PromptsMissing, PromptsUnreadable: if the method names sentences that are none.
         NothingToStartFrom: if the method fits its weights to the training videos, whatever they were.
+        OneLabelOnly: if the plan has several labels a video, and the method cannot learn from them.
     """
+    if plan.multi_label:
+        score_kind(settings)
     weights_sha256 = encoder.description.weights_sha256
     origin = (
         None if init_from is None else _origin(init_from, settings, plan.manifest.classes, weights_sha256)
@@ -128,6 +142,7 @@ def config_of(
         **({"dataset_options": dict(plan.manifest.options)} if plan.manifest.options else {}),
         "split": plan.coverage.split,
         "shots": plan.shots,
+        **({"targets": "every label"} if plan.multi_label else {}),
         "seed": plan.seed,
         "num_videos": len(plan.videos),
         "videos_sha256": _digest("\n".join(video.video_id for video in plan.videos).encode()),
@@ -177,7 +192,8 @@ def train_run(
     if init_from is not None:
         _start_from(init_from, method, run)
     bank = FeatureBank(store, [video.video_id for video in plan.videos])
-    labels = label_indices(plan.videos, plan.manifest.classes)
+    labels_of = label_marks if plan.multi_label else label_indices
+    labels = labels_of(plan.videos, plan.manifest.classes)
     data = LabelledVideos(bank, bank.positions(bank.video_ids), labels)
     with _Scalars(run) as scalars:
         for event in train(

@@ -34,6 +34,7 @@ from vlp.pipeline.class_texts import class_sentences
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import SettingsUnfit
 from vlp.pipeline.parts.class_sentences import EncodedSentences, FrozenSentences
+from vlp.pipeline.parts.class_targets import class_targets
 from vlp.pipeline.parts.matching_loss import matching_loss
 from vlp.pipeline.parts.temporal_heads import HEADS, temporal_head
 from vlp.pipeline.recipe import Recipe
@@ -42,6 +43,7 @@ from vlp.pipeline.trainable_text import TrainableTextTower
 
 READS = "embedding"
 STACKS = False
+MULTI_LABEL = "similarities"
 RECIPE = Recipe(
     sampling="segments",
     num_frames=8,
@@ -188,9 +190,13 @@ class ActionClip(nn.Module):
         return F.normalize(self.head(clips.embeddings.float()).float(), dim=-1)
 
     def loss(self, clips: Clips, labels: Tensor) -> Tensor:
-        """Match the videos of a batch with one sentence each, of a random template (eqs. 2 to 4)."""
-        drawn = torch.randint(self.sentences.num_templates, labels.shape).to(labels.device)
-        videos, sentences = self.video_features(clips), self.sentences.of(labels, drawn)
+        """Match the videos of a batch with one sentence each, of a random template (eqs. 2 to 4).
+
+        Videos of several classes are matched with one sentence of every class.
+        """
+        classes = labels if labels.ndim == 1 else torch.arange(labels.shape[1], device=labels.device)
+        drawn = torch.randint(self.sentences.num_templates, classes.shape).to(labels.device)
+        videos, sentences = self.video_features(clips), self.sentences.of(classes, drawn)
         with torch.autocast(videos.device.type, enabled=False):
             logits = self.log_scale.exp() * videos @ sentences.T
             return matching_loss(logits, labels, variant=self.config.variant)
@@ -226,7 +232,7 @@ class UnimodalClassifier(nn.Module):
 
     def loss(self, clips: Clips, labels: Tensor) -> Tensor:
         """Cross-entropy over all classes."""
-        return F.cross_entropy(self(clips), labels)
+        return F.cross_entropy(self(clips), class_targets(labels))
 
 
 def build(
@@ -272,7 +278,7 @@ def loss(method: ActionClip | UnimodalClassifier, clips: Clips, labels: Tensor) 
     Args:
         method: as `build` gave it.
         clips: B clips.
-        labels: (B,) classes.
+        labels: (B,) classes; or (B, C) marks of the classes that each shows.
     """
     return method.loss(clips, labels)
 

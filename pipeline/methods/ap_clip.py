@@ -33,6 +33,7 @@ from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder, learnt_logit_scale, sentence_features
 
 READS = "embedding"
+MULTI_LABEL = "softmax"
 RECIPE = Recipe(
     sampling="segments",
     num_frames=8,

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from vlp.datasplits.class_text import class_text
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import ClipLengthUnsuitable, SettingsUnfit
+from vlp.pipeline.parts.class_targets import class_targets
 from vlp.pipeline.parts.kept_features import KeptFeatures
 from vlp.pipeline.parts.temporal_transformer import TemporalTransformer
 from vlp.pipeline.prompt_semantics import NearestWord, nearest_words
@@ -37,6 +38,7 @@ from vlp.pipeline.text_tower import ClassTokens, PromptableTextTower
 
 READS = "embedding"
 STACKS = True
+MULTI_LABEL = "softmax"
 GAPS = (1, 2, 3, 4, 5, 6, 10, 15)
 RECIPE = Recipe(gaps=GAPS, learning_rate=1e-4, weight_decay=0.01, batch_size=64, schedule="constant")
 """The rest is `Recipe`'s own: 16 frames at a random gap, AdamW; at test five such clips, mean of probabilities."""
@@ -266,12 +268,12 @@ def loss(method: PromptedClip, clips: Clips, labels: Tensor) -> Tensor:
     Args:
         method: as `build` gave it.
         clips: B clips.
-        labels: (B,) classes.
+        labels: (B,) classes; or (B, C) marks of the classes that each shows.
     """
     logits = method(clips)
     if method.config.variant == "official":
         logits = _hide_others(logits, labels, method.config.num_candidates)
-    return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits, class_targets(labels))
 
 
 def _hide_others(logits: Tensor, labels: Tensor, num_candidates: int) -> Tensor:
@@ -282,7 +284,10 @@ def _hide_others(logits: Tensor, labels: Tensor, num_candidates: int) -> Tensor:
     num_classes = logits.shape[1]
     if num_classes <= num_candidates:
         return logits
-    of_batch = (labels[:, None] == torch.arange(num_classes, device=labels.device)).any(dim=0)
+    shown = (
+        labels[:, None] == torch.arange(num_classes, device=labels.device) if labels.ndim == 1 else labels > 0
+    )
+    of_batch = shown.any(dim=0)
     lots = torch.rand(num_classes).to(labels.device) + of_batch
     place = lots.argsort(descending=True).argsort()
     return logits.masked_fill(place >= of_batch.sum().clamp(min=num_candidates), float("-inf"))

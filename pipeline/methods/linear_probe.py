@@ -7,7 +7,8 @@ README, which, as here, takes embeddings as they are, neither of length 1 nor st
 
 Departures: a video is the mean of its frames' embeddings, where the paper takes what lies before the projection; C is
 chosen from `INVERSE_STRENGTHS` on a third of each class, in place of CLIP's 96-step search on validation sets that
-videos do not have; with fewer than three videos in some class nothing is held out, and C is 1.
+videos do not have; with fewer than three videos in some class nothing is held out, and C is 1. Videos of several
+classes are told apart class by class, one against the rest, with one C for all.
 """
 
 import warnings
@@ -20,21 +21,26 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from torch import Tensor, nn
 
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import PipelineError
+from vlp.pipeline.metrics.multilabel import mean_average_precision
 from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder
 
 READS = "embedding"
+MULTI_LABEL = "sigmoid"
 RECIPE = Recipe(sampling="whole", num_frames=1, num_test_clips=1, optimizer="none")
 INVERSE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """The C that are tried: enough for embeddings of lengths from 1 to some tens."""
 SHARE_HELD_OUT = 1 / 3
 FEWEST_VIDEOS = 3
 """Of a class, for a third of them to be held out."""
+
+
+Fitted = tuple[NDArray[np.float64], NDArray[np.float64], int]  # weights (C, D), biases (C,), iterations
 
 
 class ClassWithoutVideo(PipelineError):
@@ -129,7 +135,7 @@ def fit(method: nn.Module, clips: Clips, labels: Tensor, *, seed: int) -> None:
     Args:
         method: as `build` gave it.
         clips: one clip of each of B training videos.
-        labels: (B,) classes.
+        labels: (B,) classes; or (B, C) marks of the classes that each shows.
         seed: of the choice of what is held out.
 
     Raises:
@@ -139,21 +145,22 @@ def fit(method: nn.Module, clips: Clips, labels: Tensor, *, seed: int) -> None:
     if not isinstance(method, LinearProbe):
         raise TypeError(f"{type(method).__name__} is no LinearProbe")
     features, truth = _videos(clips).double().cpu().numpy(), labels.cpu().numpy()
-    counts = np.bincount(truth, minlength=len(method.class_names))
+    several = truth.ndim == 2
+    counts = truth.sum(axis=0) if several else np.bincount(truth, minlength=len(method.class_names))
     if not counts.all():
         index = int(counts.argmin())
         raise ClassWithoutVideo(method.class_names[index], index)
     if len(counts) == 1:
         return  # every video shows the one class
-    strength, num_held_out = _strength(method.config, features, truth, seed)
-    fitted = _fitted(method.config, strength, features, truth)
-    weight, bias = _linear_map(fitted)
+    choose, fit_with = (_strength_of_each, _fitted_to_each) if several else (_strength, _fitted_to_one)
+    strength, num_held_out = choose(method.config, features, truth, seed)
+    weight, bias, num_iterations = fit_with(method.config, strength, features, truth)
     facts = {
         "weight": weight,
         "bias": bias,
         "inverse_strength": strength,
         "num_held_out": num_held_out,
-        "num_iterations": fitted.n_iter_.max(),
+        "num_iterations": num_iterations,
     }
     for name, fact in facts.items():
         method.get_buffer(name).copy_(torch.as_tensor(fact))
@@ -178,6 +185,43 @@ def _strength(
         for strength in INVERSE_STRENGTHS
     ]
     return INVERSE_STRENGTHS[int(np.argmax(scores))], len(held_out)
+
+
+def _strength_of_each(
+    config: Config, features: NDArray[np.float64], marks: NDArray[np.float32], seed: int
+) -> tuple[float, int]:
+    """Choose C as `_strength` does, by the mean average precision of the classes."""
+    if config.inverse_strength is not None:
+        return config.inverse_strength, 0
+    if marks.sum(axis=0).min() < FEWEST_VIDEOS:
+        return 1.0, 0
+    kept, held_out = next(ShuffleSplit(1, test_size=SHARE_HELD_OUT, random_state=seed).split(features))
+    precisions = []
+    for strength in INVERSE_STRENGTHS:
+        weight, bias, _ = _fitted_to_each(config, strength, features[kept], marks[kept])
+        precisions.append(mean_average_precision(features[held_out] @ weight.T + bias, marks[held_out]))
+    return INVERSE_STRENGTHS[int(np.argmax(precisions))], len(held_out)
+
+
+def _fitted_to_one(
+    config: Config, strength: float, features: NDArray[np.float64], labels: NDArray[np.int64]
+) -> Fitted:
+    """Fit all classes against one another."""
+    fitted = _fitted(config, strength, features, labels)
+    return *_linear_map(fitted), int(fitted.n_iter_.max())
+
+
+def _fitted_to_each(
+    config: Config, strength: float, features: NDArray[np.float64], marks: NDArray[np.float32]
+) -> Fitted:
+    """Fit each class against the rest; one that all or none of the videos show has the same score for all, 0."""
+    weight, bias = np.zeros((marks.shape[1], features.shape[1])), np.zeros(marks.shape[1])
+    num_iterations = 0
+    for index in np.flatnonzero((marks.min(axis=0) == 0) & (marks.max(axis=0) == 1)):
+        fitted = _fitted(config, strength, features, marks[:, index].astype(np.int64))
+        weight[index], bias[index] = fitted.coef_[0], fitted.intercept_[0]
+        num_iterations = max(num_iterations, int(fitted.n_iter_.max()))
+    return weight, bias, num_iterations
 
 
 def _fitted(

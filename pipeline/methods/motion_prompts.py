@@ -41,6 +41,7 @@ from vlp.pipeline.text import TextEncoder
 from vlp.pipeline.text_tower import PromptableTextTower
 
 READS = "embedding"
+MULTI_LABEL = "softmax"
 STACKS = False
 RECIPE = Recipe(
     sampling="segments",

@@ -23,6 +23,7 @@ from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder, learnt_logit_scale
 
 READS = "embedding"
+MULTI_LABEL = "softmax"
 STACKS = True
 RECIPE = Recipe(
     sampling="whole",

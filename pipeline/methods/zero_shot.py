@@ -24,6 +24,7 @@ from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.text import TextEncoder, learnt_logit_scale
 
 READS = "embedding"
+MULTI_LABEL = "softmax"
 RECIPE = Recipe(sampling="whole", num_frames=1, num_test_clips=1, optimizer="none")
 
 

@@ -1,8 +1,8 @@
 """Mean average precision of multi-label classification, as on Charades.
 
 Definition: non-interpolated average precision a class, and its mean over the classes, as in gsig/charades-algorithms
-(pytorch/utils/map.py) and scikit-learn's `average_precision_score`. The former sorts equal scores as they come; here, as
-in the latter, equal scores are one threshold, so that no order of the videos changes a number.
+(pytorch/utils/map.py) and scikit-learn's `average_precision_score`. The former sorts equal scores as they come; here,
+as in the latter, equal scores are one threshold, so that no order of the videos changes a number.
 """
 
 import numpy as np
@@ -35,7 +35,8 @@ def average_precisions(
     """
     table, shown = _checked(scores, marks)
     if empty_last:
-        table = np.where(shown.any(axis=1)[:, None], table, -np.inf)
+        is_empty = np.logical_not(shown.any(axis=1))
+        table = np.where(is_empty[:, np.newaxis], -np.inf, table)
     columns = zip(table.T, shown.T, strict=True)
     return np.array([_average_precision(column, truth) for column, truth in columns])
 

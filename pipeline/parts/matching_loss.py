@@ -20,23 +20,28 @@ def matching_loss(logits: Tensor, labels: Tensor, *, variant: Literal["paper", "
     """Average KL(target || softmax) over the rows, and over the columns, of a batch's similarities (eq. 4).
 
     Args:
-        logits: (B, B), video i against the sentence of video j.
-        labels: (B,) classes: i matches j where they are equal.
+        logits: (B, B), video i against the sentence of video j; or (B, C), against that of class j.
+        labels: (B,) classes: i matches j where they are equal; or (B, C) marks, where i matches j.
         variant: how a row's target is spread.
 
     Returns:
-        A scalar: the mean of both directions.
+        A scalar: the mean of both directions. Of marks, columns that no video matches have no target, and no part.
     """
-    target = matching_targets(labels, variant=variant).to(logits.dtype)
+    if labels.ndim == 1:
+        match = (labels[:, None] == labels).to(logits.dtype)
+        directions = ((logits, match), (logits.T, match))
+    else:
+        match, matched = labels.to(logits.dtype), labels.any(dim=0)
+        directions = ((logits, match), (logits.T[matched], match.T[matched]))
     rows, columns = (
-        F.kl_div(scores.log_softmax(dim=-1), target, reduction="batchmean") for scores in (logits, logits.T)
+        F.kl_div(scores.log_softmax(dim=-1), matching_targets(marks, variant=variant), reduction="batchmean")
+        for scores, marks in directions
     )
     return (rows + columns) / 2
 
 
-def matching_targets(labels: Tensor, *, variant: Literal["paper", "official"]) -> Tensor:
-    """Give (B, B) targets, of which every row sums to 1; they are the same for rows and columns."""
-    match = (labels[:, None] == labels).float()
+def matching_targets(match: Tensor, *, variant: Literal["paper", "official"]) -> Tensor:
+    """Spread every row of (n, m) marks, at least one a row, to chances of sum 1."""
     if variant == "official":
         return (_SHARPNESS * match).softmax(dim=-1)
     return match / match.sum(dim=-1, keepdim=True)
