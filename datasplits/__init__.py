@@ -19,6 +19,9 @@ from vlp.datasplits.options import Option, parse_options
 DATASETS = {
     "folder": "vlp.datasplits.folder",
     "hmdb51": "vlp.datasplits.hmdb51",
+    "kinetics400": "vlp.datasplits.kinetics400",
+    "kinetics600": "vlp.datasplits.kinetics600",
+    "kinetics700": "vlp.datasplits.kinetics700",
     "toy": "vlp.datasplits.toy",
     "ucf101": "vlp.datasplits.ucf101",
 }

@@ -24,7 +24,11 @@ def counts_of(manifest: Manifest) -> dict[str, int]:
 
 def count_notes(manifest: Manifest, published: Mapping[str, int]) -> Iterator[str]:
     """Say where the lists differ from the published numbers."""
-    counts = counts_of(manifest)
+    yield from differences(counts_of(manifest), published)
+
+
+def differences(counts: Mapping[str, int], published: Mapping[str, int]) -> Iterator[str]:
+    """Say where counts, named as those of `counts_of`, differ from the published numbers."""
     for name, expected in published.items():
         found = counts.get(name, 0)
         if found != expected:
