@@ -17,11 +17,13 @@ from vlp.datasplits.manifest import Manifest
 from vlp.datasplits.options import Option, parse_options
 
 DATASETS = {
+    "charades": "vlp.datasplits.charades",
     "folder": "vlp.datasplits.folder",
     "hmdb51": "vlp.datasplits.hmdb51",
     "kinetics400": "vlp.datasplits.kinetics400",
     "kinetics600": "vlp.datasplits.kinetics600",
     "kinetics700": "vlp.datasplits.kinetics700",
+    "ssv2": "vlp.datasplits.ssv2",
     "toy": "vlp.datasplits.toy",
     "ucf101": "vlp.datasplits.ucf101",
 }

@@ -48,7 +48,7 @@ _USES = {
     "test": "test",
 }
 _COLUMNS = ("youtube_id", "time_start", "time_end")
-_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]+")
+_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_SECONDS = 10**6  # names have six digits
 _TIMES = len("_000000_000010")
 _KEPT_FIRST = ("val", "test", "train")  # of a clip that two lists hold

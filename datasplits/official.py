@@ -97,11 +97,12 @@ def csv_rows(
         absent = [name for name in columns if name not in names]
         if absent:
             raise ManifestUnreadable(path, [f"line 1: no column is called {', '.join(absent)}"])
+        num_needed = 1 + max(map(names.index, columns), default=0)  # columns after them may be left out
         for cells in rows:
             if not any(cells):
                 continue
-            if len(cells) < len(columns):
-                problem = f"line {rows.line_num}: {len(cells)} cells, and not {len(columns)}"
+            if len(cells) < num_needed:
+                problem = f"line {rows.line_num}: {len(cells)} cells, and not {num_needed}"
                 raise ManifestUnreadable(path, [problem])
             yield rows.line_num, dict(zip(names, cells, strict=False))
     except csv.Error as error:

@@ -199,6 +199,7 @@ def test_a_label_may_come_from_the_second_list(tmp_path: Path) -> None:
     ("row", "problem"),
     [
         ("yoga,#NAME?,1,11,train", "'#NAME\\?' is no YouTube id"),
+        ("yoga,a,1", "3 cells, and not 4"),
         ("yoga,,1,11,train", "'' is no YouTube id"),
         ("yoga,../../secret,1,11,train", "is no YouTube id"),
         ("yoga,a\x1b[2J,1,11,train", r"'a\\x1b\[2J' is no YouTube id"),
