@@ -111,8 +111,17 @@ class BadOption(DatasetError):
         self.dataset = dataset
 
 
+class UnmatchedNames(DatasetError):
+    """Class names that a dataset does not have."""
+
+    def __init__(self, names: Sequence[str], num_classes: int) -> None:
+        super().__init__(f"none of the {num_classes} classes is called {', '.join(map(repr, names))}.")
+        self.names = tuple(names)
+        self.num_classes = num_classes
+
+
 class UnknownName(DatasetError):
-    """No template set, or class-text rule, of this name."""
+    """No template set, class-text rule or class list of this name."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no {kind} is called {name!r}. Known: {', '.join(known)}.")
