@@ -17,13 +17,20 @@ from vlp.datasplits.manifest import Manifest
 from vlp.datasplits.options import Option, parse_options
 
 DATASETS = {
+    "activitynet": "vlp.datasplits.activitynet",
     "charades": "vlp.datasplits.charades",
+    "didemo": "vlp.datasplits.didemo",
     "folder": "vlp.datasplits.folder",
     "hmdb51": "vlp.datasplits.hmdb51",
     "kinetics400": "vlp.datasplits.kinetics400",
     "kinetics600": "vlp.datasplits.kinetics600",
     "kinetics700": "vlp.datasplits.kinetics700",
+    "lsmdc": "vlp.datasplits.lsmdc",
+    "msrvtt": "vlp.datasplits.msrvtt",
+    "msvd": "vlp.datasplits.msvd",
+    "smit": "vlp.datasplits.smit",
     "ssv2": "vlp.datasplits.ssv2",
+    "thumos14": "vlp.datasplits.thumos14",
     "toy": "vlp.datasplits.toy",
     "ucf101": "vlp.datasplits.ucf101",
 }

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from vlp.datasplits.errors import DatasetError, OutsideRoot, SplitLeak, VideoCollision
 
 VIDEO_SUFFIXES = (
+    ".3g2",
     ".3gp",
     ".asf",
     ".avi",

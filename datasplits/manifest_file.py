@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -40,20 +40,23 @@ _Splits = tuple[tuple[str, str], ...]
 _Facts = tuple[tuple[str, ...], tuple[str, ...], tuple[Segment, ...], _Splits]
 
 
-def read_manifest_file(path: Path, *, dataset: str, root: Path | None = None) -> Manifest:
+def read_manifest_file(
+    path: Path, *, dataset: str, root: Path | None = None, aliases: Mapping[str, str] | None = None
+) -> Manifest:
     """Read a manifest.
 
     Args:
-        path: a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file.
+        path: a ``.csv``, ``.tsv``, ``.json``, ``.jsonl`` or ``.parquet`` file.
         dataset: name for stores and results.
         root: folder that the paths are relative to; the manifest's own folder by default.
+        aliases: what the file calls some of the columns, to their names here.
 
     Raises:
         ManifestUnreadable: naming each wrong row by its line, the first twenty of them.
         VideoCollision, SplitLeak: as `Manifest`.
     """
     base = root or path.parent
-    rows = Rows(path)
+    rows = Rows(path, aliases)
     with _no_garbage_collection():
         facts = _read(rows, base)
         rows.check()

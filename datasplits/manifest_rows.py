@@ -1,4 +1,4 @@
-"""The rows of a manifest file, as plain cells: CSV, JSON lines or Parquet, before any of them is understood.
+"""The rows of a manifest file, as plain cells: CSV, JSON or Parquet, before any of them is understood.
 
 A row becomes six cells in the order of `COLUMNS`, whatever order the file has them in; `None` and "" are both an
 empty cell. Wrong rows are collected, so that a user mends a file once and not row by row.
@@ -16,6 +16,7 @@ from vlp.datasplits.errors import ManifestUnreadable
 
 COLUMNS = ("path", "label", "split", "start", "end", "caption")
 _DELIMITERS = ",;\t"
+_COLUMN_SET = frozenset(COLUMNS)
 _MOST_PROBLEMS = 20
 
 Cells = tuple[Any, Any, Any, Any, Any, Any]
@@ -25,14 +26,16 @@ class Rows:
     """The rows of one file, and what is wrong with them.
 
     Args:
-        path: a ``.csv``, ``.tsv``, ``.txt``, ``.jsonl``, ``.ndjson``, ``.parquet`` or ``.pq`` file.
+        path: a ``.csv``, ``.tsv``, ``.txt``, ``.json``, ``.jsonl``, ``.ndjson``, ``.parquet`` or ``.pq`` file.
+        aliases: what the file calls some of the columns, to their names here.
 
     Attributes:
         ignored: columns that mean nothing here; complete once the rows are read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, aliases: Mapping[str, str] | None = None) -> None:
         self._path = path
+        self._aliases = aliases or {}
         self._problems: list[str] = []
         self._num_problems = 0
         self._row_name = "line"
@@ -52,10 +55,12 @@ class Rows:
                 yield from self._csv_rows()
             elif kind in {".jsonl", ".ndjson"}:
                 yield from self._json_rows()
+            elif kind == ".json":
+                yield from self._json_list()
             elif kind in {".parquet", ".pq"}:
                 yield from self._parquet_rows()
             else:
-                raise self._unreadable(f"suffix {kind!r} is none of .csv, .tsv, .jsonl, .parquet")
+                raise self._unreadable(f"suffix {kind!r} is none of .csv, .tsv, .json, .jsonl, .parquet")
         except UnicodeDecodeError as error:
             raise self._unreadable(f"it is not UTF-8 (byte {error.object[error.start]:#x})") from error
         except (csv.Error, OSError) as error:
@@ -83,7 +88,7 @@ class Rows:
         with self._path.open(newline="", encoding="utf-8-sig") as file:
             header = file.readline()
             delimiter = max(_DELIMITERS, key=header.count)
-            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            names = [self._name(name.strip()) for name in next(csv.reader([header], delimiter=delimiter), [])]
             self._check_columns(names)
             pick = itemgetter(*(names.index(name) if name in names else -1 for name in COLUMNS))
             reader = csv.reader(file, delimiter=delimiter)
@@ -112,8 +117,10 @@ class Rows:
     def _ignore(self, names: list[str]) -> None:
         self.ignored |= {name: None for name in names if name and name not in COLUMNS}
 
+    def _name(self, name: str) -> str:
+        return self._aliases.get(name, name)
+
     def _json_rows(self) -> Iterator[tuple[int, Cells]]:
-        columns = set(COLUMNS)
         with self._path.open(encoding="utf-8-sig") as file:
             for line, text in enumerate(file, 1):
                 if not text.strip():
@@ -123,12 +130,30 @@ class Rows:
                 except (ValueError, RecursionError) as error:
                     self.refuse(line, f"no JSON ({error})")
                     continue
-                if not isinstance(row, dict):
-                    self.refuse(line, "no JSON object")
-                    continue
-                if not row.keys() <= columns:
-                    self._ignore(list(row))
-                yield line, _cells(row)
+                if cells := self._json_cells(line, row):
+                    yield line, cells
+
+    def _json_list(self) -> Iterator[tuple[int, Cells]]:
+        self._row_name = "entry"
+        text = self._path.read_text(encoding="utf-8-sig")
+        try:
+            rows = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable(f"no JSON ({error})") from None
+        if not isinstance(rows, list):
+            raise self._unreadable("it holds no list at its top")
+        for entry, row in enumerate(rows, 1):
+            if cells := self._json_cells(entry, row):
+                yield entry, cells
+
+    def _json_cells(self, line: int, row: Any) -> Cells | None:
+        if not isinstance(row, dict):
+            self.refuse(line, "no JSON object")
+            return None
+        named = {self._name(name): held for name, held in row.items()} if self._aliases else row
+        if not named.keys() <= _COLUMN_SET:
+            self._ignore(list(named))
+        return _cells(named)
 
     def _parquet_rows(self) -> Iterator[tuple[int, Cells]]:
         import pyarrow as pa
@@ -137,13 +162,14 @@ class Rows:
         self._row_name = "row"
         try:
             file = pq.ParquetFile(self._path)
-            self._check_columns(file.schema_arrow.names)
-            present = [name for name in COLUMNS if name in file.schema_arrow.names]
-            table = file.read(columns=present)
+            names = {self._name(name): name for name in file.schema_arrow.names}
+            self._check_columns([self._name(name) for name in file.schema_arrow.names])
+            present = [name for name in COLUMNS if name in names]
+            table = file.read(columns=[names[name] for name in present])
         except pa.ArrowException as error:
             raise self._unreadable(f"no Parquet file ({error})") from error
         lists = [
-            table[name].to_pylist() if name in present else itertools.repeat(None, len(table))
+            table[names[name]].to_pylist() if name in present else itertools.repeat(None, len(table))
             for name in COLUMNS
         ]
         yield from enumerate(zip(*lists, strict=True), 1)

@@ -3,14 +3,21 @@
 import csv
 import io
 import json
+import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable, RootMissing
 from vlp.datasplits.folder import files_below
-from vlp.datasplits.manifest import VIDEO_SUFFIXES, video_id_of
+from vlp.datasplits.manifest import VIDEO_SUFFIXES, Video, inside, video_id_of
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+_Kind = TypeVar("_Kind")
 
 
 def annotation_places(root: Path, annotations: Path | None, folders: Sequence[str]) -> list[Path]:
@@ -57,6 +64,24 @@ def find_lists(
     if found is None:
         raise AnnotationsMissing(dataset, places, needs)
     return found
+
+
+def search_places(
+    dataset: str, root: Path, annotations: Path | None, *, folders: Sequence[str], layout: str
+) -> list[Path]:
+    """Return `annotation_places` of a dataset whose lists are several files, each found by itself.
+
+    Raises:
+        RootMissing: if the root is not there.
+    """
+    if not root.is_dir():
+        raise RootMissing(dataset, root, layout)
+    return annotation_places(root, annotations, folders)
+
+
+def find_file(places: Sequence[Path], *names: str) -> Path | None:
+    """Return the first of these files that is there; an earlier name counts before an earlier place."""
+    return next((place / name for name in names for place in places if (place / name).is_file()), None)
 
 
 def find_annotations(places: Sequence[Path], pattern: str) -> Path | None:
@@ -145,6 +170,63 @@ def plain_text(text: str) -> str:
     return plain
 
 
+def member(path: Path, where: str, row: object, name: str, kind: type[_Kind]) -> _Kind:
+    """Take what an object of a JSON file holds under a name.
+
+    Args:
+        path: the file, and ``where`` in it, for the error.
+        where: such as "video 3".
+        row: the object.
+        name: the key.
+        kind: what must stand there.
+
+    Raises:
+        ManifestUnreadable: if the row is no object, or holds nothing of this kind there.
+    """
+    held = row.get(name) if isinstance(row, dict) else None
+    if not isinstance(held, kind) or isinstance(held, bool):
+        raise ManifestUnreadable(path, [f"{where}: no {name!r} of kind {kind.__name__}"])
+    return held
+
+
+def sentence_of(path: Path, where: str, value: object) -> str:
+    """Clean a caption: line breaks and control characters become spaces, and spaces do not repeat.
+
+    Raises:
+        ManifestUnreadable: if it is no text, or holds lone surrogates, which no file can hold.
+    """
+    if not isinstance(value, str) or _SURROGATE.search(value):
+        raise ManifestUnreadable(path, [f"{where}: {value!r:.80} is no sentence"])
+    return " ".join(_CONTROL.sub(" ", value).split())
+
+
+def label_of(path: Path, where: str, value: object) -> str:
+    """Check a class name.
+
+    Raises:
+        ManifestUnreadable: if it is no text, empty, or holds control characters.
+    """
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ManifestUnreadable(path, [f"{where}: {value!r:.80} is no class name"])
+    return value
+
+
+def seconds_of(path: Path, where: str, value: object) -> float:
+    """Read a time of a list, in seconds; it may be negative.
+
+    Raises:
+        ManifestUnreadable: if it is no number, not finite, or too large for one.
+    """
+    try:
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    except (ValueError, OverflowError):
+        pass
+    raise ManifestUnreadable(path, [f"{where}: {value!r:.40} is no number of seconds"])
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -190,6 +272,13 @@ class VideosOnDisk:
         keys = (listed, bare, video_id_of(listed), video_id_of(bare))
         return next((self._found[key] for key in keys if key in self._found), expected)
 
+    def path_of_listed(self, listed: str) -> str:
+        """Return where a listed path lies: in its folder, or else in any; ``listed`` itself if it is not there."""
+        folder, _, name = listed.rpartition("/")
+        near, bare = f"{folder.rpartition('/')[2]}/{name}".lower(), name.lower()
+        keys = (near, bare, video_id_of(near), video_id_of(bare))
+        return next((self._found[key] for key in keys if key in self._found), listed)
+
     def unlisted_notes(self, listed: Iterable[str]) -> Iterator[str]:
         """Say which videos are on disk and in no list.
 
@@ -199,3 +288,32 @@ class VideosOnDisk:
         rest = sorted(set(self.paths).difference(listed))
         if rest:
             yield f"videos on disk that are in no list: {len(rest):,}, such as {rest[0]}"
+
+
+def captioned_videos(
+    root: Path,
+    on_disk: VideosOnDisk,
+    splits: Mapping[str, Iterable[tuple[str, str]]],
+    captions: Mapping[str, Sequence[str]],
+) -> tuple[Video, ...]:
+    """Make the videos of a dataset of captions.
+
+    Args:
+        root: folder of the videos.
+        on_disk: what lies below it.
+        splits: (split, role) pairs by listed path, in the order of the lists.
+        captions: sentences by listed path; empty ones do not count.
+
+    Raises:
+        OutsideRoot: if a listed path leads out of the root.
+        DatasetError: if one holds control characters.
+    """
+    return tuple(
+        Video(
+            video_id=video_id_of(path := inside(listed, root)),
+            path=on_disk.path_of_listed(path),
+            captions=tuple(filter(None, captions.get(listed, ()))),
+            splits=tuple(found),
+        )
+        for listed, found in splits.items()
+    )
