@@ -91,7 +91,7 @@ def _rows(listing: Path) -> Iterator[tuple[str, str]]:
     """Yield (path of the clip, sentence); a sentence may be empty, and hold tabs."""
     for line, text in list_lines(listing):
         clip, *rest = text.split("\t")
-        if len(rest) < _NUM_TIMES or not clip.strip():
+        if len(rest) < _NUM_TIMES:
             problem = f"line {line}: {text!r:.80} is not a clip, four times and a sentence"
             raise ManifestUnreadable(listing, [problem])
         film, _, _ = clip.strip().rpartition("_")

@@ -92,6 +92,7 @@ class Manifest:
 
     Raises:
         DatasetError: if a path is not valid Unicode, or holds control characters.
+        OutsideRoot: if an id is that of a folder, as of a file called ``...mp4``.
         VideoCollision: if two videos share an id.
         SplitLeak: if a video has two roles in one split.
     """
@@ -113,6 +114,8 @@ class Manifest:
             if video.video_id in seen:
                 raise VideoCollision(video.video_id, seen[video.video_id], video.path)
             seen[video.video_id] = video.path
+            if video.video_id.endswith(".") and video.video_id.rpartition("/")[2] in {".", ".."}:
+                raise OutsideRoot(video.path, self.root)
             if not video.path.isprintable():
                 _check_name(video.path)
             if len(video.splits) > 1:
