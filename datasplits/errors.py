@@ -128,3 +128,12 @@ class UnknownName(DatasetError):
         self.kind = kind
         self.name = name
         self.known = tuple(known)
+
+
+class PublishedNumbersUnreadable(DatasetError):
+    """A file of published numbers that is missing, or breaks a rule of docs/published.md."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} holds no usable published numbers: {why}.")
+        self.path = path
+        self.why = why
