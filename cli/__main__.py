@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from vlp.cli import bench, datasets, demo, extract, models, predict, prompts, report, store, train
+from vlp.cli import bench, datasets, demo, extract, models, predict, prompts, report, reproduce, store, train
 from vlp.cli import eval as evaluation
 from vlp.cli.console import err
 from vlp.cli.errors import explain
@@ -23,6 +23,7 @@ app.command("predict")(predict.predict)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.add_typer(evaluation.app, name="eval")
+app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(store.app, name="store")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")

@@ -114,6 +114,15 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     "RunMismatch": (lambda _: "vlp train with another --name, or with the settings of that run", ERROR),
     "RunDamaged": (lambda _: "vlp train again, with another --name", ERROR),
     "FeaturesDiffer": (lambda _: "vlp train again, on features that this version extracts", ERROR),
+    "ResultUnreadable": (
+        lambda _: "vlp eval … --json > FILE, and the same command with FILE, or with a run's folder",
+        ERROR,
+    ),
+    "NoResults": (lambda error: f"vlp eval closed-set --run {error.path}", NO_STORE),
+    "PublishedNumbersUnreadable": (
+        lambda _: "pip install --force-reinstall vlp, which brings the file",
+        ERROR,
+    ),
     "RunUnfinished": (lambda _: "vlp train again with the settings of that run: it goes on", NO_STORE),
     "ClosedVocabulary": (lambda _: "vlp train --method ju2022, which takes any class names", ERROR),
     "NothingToStartFrom": (lambda _: "the same command without --init-from", ERROR),
