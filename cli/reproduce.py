@@ -146,7 +146,7 @@ def _print(path: Path, comparison: "Comparison") -> None:
         return
     _say("", f"Published: {comparison.choice}.")
     table = [
-        (f"[{place}]" if first else "", _measure(figure.metric), *_numbers(figure))
+        (_head(place, row) if first else "", _measure(figure.metric), *_numbers(figure))
         for place, row in enumerate(comparison.rows, 1)
         for first, figure in zip((True, *[False] * len(row.figures)), row.figures, strict=False)
     ]
@@ -156,9 +156,11 @@ def _print(path: Path, comparison: "Comparison") -> None:
         _print_row(place, row)
     kinds = {figure.spread_kind for row in comparison.rows for figure in row.figures} - {None}
     if kinds:
-        _say(
-            "± ", f"of ours: {', '.join(sorted(map(str, kinds)))}; of a paper's: as it prints, and explains."
-        )
+        _say("± ", f"of ours: {', '.join(sorted(map(str, kinds)))}. ± of a paper: its own, as printed.")
+
+
+def _head(place: int, row: "ComparedRow") -> str:
+    return f"[{place}] {row.row.paper.name}, Table {row.row.table}"
 
 
 def _numbers(figure: "Figure") -> tuple[str, str]:

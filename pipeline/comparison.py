@@ -223,13 +223,13 @@ class _Missing:
 def _of_training(row: PublishedRow, facts: ResultFacts) -> Iterator[Difference]:
     if not facts.recipe:  # nothing was trained by gradients
         if row.recipe:
-            yield Difference("optimizer", "none", _words(row.recipe.get("optimizer", "one")))
+            yield Difference("recipe.optimizer", "none", _words(row.recipe.get("optimizer", "one")))
         return
     recipe = {**facts.recipe, "batch_size": _videos_a_step(facts.recipe)}
     for name in dict.fromkeys((*_TRAINING, *row.recipe)):
         ours, published = recipe.get(name), row.recipe.get(name)
         if published is None or not _same(ours, published):
-            yield Difference(name.replace("_", " "), _words(ours), _words(published))
+            yield Difference(f"recipe.{name}", _words(ours), _words(published))
 
 
 def _videos_a_step(recipe: Mapping[str, Any]) -> int | None:
@@ -258,7 +258,7 @@ def _words(value: Any, otherwise: str | None = None) -> str | None:
         return "yes" if value else "no"
     if isinstance(value, list):
         value = ", ".join(str(item) for item in value[:5])
-    if isinstance(value, float):
-        return f"{value:g}"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
     line = f'"{value}"' if isinstance(value, str) and "{}" in value else str(value)
     return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
