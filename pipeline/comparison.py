@@ -32,11 +32,11 @@ LABELS = {
 }
 """What a setting is called in a line."""
 _TRAINING = ("optimizer", "learning_rate", "batch_size", "num_epochs")
-_TAKEN_FOR_GRANTED = {"started_from": "nothing", "shots": "all"}
-"""What a paper need not say."""
+_NOT_WORTH_SAYING = {"started_from": "nothing"}
+"""Settings of ours that no paper states where it does the same."""
 _MOST_CHARACTERS = 80
 
-SAME_SETTINGS = "rows of the same task and method, with the same settings of the method"
+SAME_SETTINGS = "rows of the same task and method, whose stated settings of the method are ours"
 SAME_METHOD = "rows of the same task and method, with other settings of the method"
 SAME_TASK = "rows of the same task by other methods"
 EVERY_ROW = "all rows of the same task"
@@ -196,10 +196,10 @@ def _figure(metric: str, printed: str, facts: ResultFacts) -> Figure:
 def _of_task(row: PublishedRow, facts: ResultFacts) -> Iterator[Difference]:
     if row.method != facts.method:
         yield Difference("method", facts.method, row.method or row.printed)
-    granted = _TAKEN_FOR_GRANTED if row.protocol == "closed-set" else {}
+    granted = {"shots": "all"} if row.protocol == "closed-set" else {}  # what closed-set means
     for name, label in LABELS.items():
         ours, published = facts.settings.get(name), row.settings.get(name, granted.get(name))
-        if published is None and (ours is None or ours == _TAKEN_FOR_GRANTED.get(name)):
+        if published is None and (ours is None or ours == _NOT_WORTH_SAYING.get(name)):
             continue
         if published is None or not _same(ours, published):
             yield Difference(label, _words(ours), _words(published))
@@ -209,15 +209,10 @@ def _of_method(row: PublishedRow, facts: ResultFacts) -> Iterator[Difference]:
     """Compare the method's own settings; those of another method have other names."""
     if row.method == facts.method:
         for name, published in row.config.items():
-            ours = facts.config.get(name, _Missing)
+            ours = facts.config.get(name)
             if not _same(ours, published):
-                yield Difference(
-                    name, None if ours is _Missing else _words(ours, "left open"), _words(published)
-                )
-
-
-class _Missing:
-    """Stands for a setting that a result does not record, as None is a value."""
+                here = _words(ours, "left open" if name in facts.config else None)
+                yield Difference(f"method.{name}", here, _words(published))
 
 
 def _of_training(row: PublishedRow, facts: ResultFacts) -> Iterator[Difference]:
