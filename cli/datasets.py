@@ -128,6 +128,8 @@ def _split_names(module: Any) -> list[str]:
 
 
 def _check_json(presence: "Presence") -> dict[str, object]:
+    from vlp.datasplits.outlook import outlook
+
     listed = presence.manifest
     return {
         "dataset": listed.dataset,
@@ -135,6 +137,7 @@ def _check_json(presence: "Presence") -> dict[str, object]:
         "num_classes": len(listed.classes),
         "videos": _counts_json(presence.by_split()),
         "classes": _counts_json(presence.by_class()),
+        "later": [asdict(expectation) for expectation in outlook(presence)],
         "missing": [video.video_id for video in presence.missing],
         "unlisted": list(presence.unlisted),
         "notes": list(listed.notes),
@@ -157,6 +160,15 @@ def _print_check(presence: "Presence", missing_file: Path | None) -> None:
         out.print("")
         print_table(("on disk, in no list",), [(path,) for path in presence.unlisted[:_MOST_SHOWN]])
         _print_rest(len(presence.unlisted), "--json lists all")
+    _print_outlook(presence)
+
+
+def _print_outlook(presence: "Presence") -> None:
+    from vlp.datasplits.outlook import outlook
+
+    out.print("")
+    rows = [(expectation.stage, expectation.report) for expectation in outlook(presence)]
+    print_table(("later stage", "will report"), rows)
 
 
 def _print_missing(presence: "Presence", missing_file: Path | None) -> None:
@@ -173,7 +185,6 @@ def _print_missing(presence: "Presence", missing_file: Path | None) -> None:
     _print_rest(
         len(missing), "--missing-file FILE writes all" if missing_file is None else f"all in {missing_file}"
     )
-    err.print("`vlp extract` will record each of them as failed, with the reason missing.")
 
 
 def _print_counts(what: str, counts: "list[Count]") -> None:

@@ -1,5 +1,6 @@
 """`vlp eval`: accuracy and retrieval from cached features."""
 
+from itertools import chain
 from typing import Annotated, Literal
 
 import typer
@@ -9,13 +10,14 @@ from vlp.cli.eval_methods import methods
 from vlp.cli.eval_multi_label import multi_label
 from vlp.cli.eval_options import (
     AllowDuplicates,
-    ClassesFile,
+    ClassChoice,
     ClassNames,
     DatasetOfRun,
     Frames,
     PerClass,
     Role,
     RunFolder,
+    Seed,
     Split,
     Templates,
     TestOptions,
@@ -60,7 +62,21 @@ def zero_shot(
     annotations: Annotations = None,
     manifest: ManifestFile = None,
     dataset_options: DatasetOptions = None,
-    classes: ClassesFile = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only these classes: a list that ships, or a file: a name a line, or JSON as FILE:KEY. Given often: "
+            "each list by itself, mean and deviation."
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Draw so many sets of the classes that were not trained on: mean and deviation."
+        ),
+    ] = None,
+    draw_size: Annotated[int, typer.Option(min=2, help="Classes a set, with --draws.")] = 160,
+    seed: Seed = 0,
     split: Split = None,
     role: Role = None,
     drop_overlap: Annotated[
@@ -90,35 +106,42 @@ def zero_shot(
     """
     from vlp.pipeline.coverage import cover_classes
     from vlp.pipeline.methods.zero_shot import Config
-    from vlp.pipeline.protocols import only_classes
 
     source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
-    options = TestOptions(source, model, pretrained, cache, store, classes)
+    options = TestOptions(source, model, pretrained, cache, store)
+    chosen = ClassChoice(tuple(classes or ()), draws, draw_size, seed)
     if run is not None:
         result, covered = zero_shot_of_run(
-            run, options, split, role, device, text_prompts,
+            run, options, chosen, split, role, device, text_prompts,
             drop_overlap=drop_overlap, allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
         )  # fmt: skip
         print_result(result, covered, per_class=per_class, json_output=json_output)
         return
     config = Config(template_set=templates, class_text=class_names, text_prompts=text_prompts)
     inputs = options.open()
-    names = options.class_names()
-    kept = inputs.manifest if names is None else only_classes(inputs.manifest, names)
-    covered = cover_classes(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
+    sets = chosen.sets_of(inputs.manifest)
+    of_sets = [
+        cover_classes(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
+        for kept in sets.values()
+    ]
     from vlp.pipeline.evaluation import evaluate_zero_shot
+    from vlp.pipeline.results import joined
 
     encoder = load_encoder(inputs.spec, device)
-    result = evaluate_zero_shot(
-        kept,
-        covered,
-        inputs.store,
-        encoder,
-        config,
-        num_frames=frames,
-        allow_mismatch=allow_mismatch,
-    )
-    print_result(result, covered, per_class=per_class, json_output=json_output)
+    results = [
+        evaluate_zero_shot(
+            kept,
+            of_set,
+            inputs.store,
+            encoder,
+            config,
+            num_frames=frames,
+            allow_mismatch=allow_mismatch,
+        )
+        for kept, of_set in zip(sets.values(), of_sets, strict=True)
+    ]
+    result = joined(dict(zip(sets, results, strict=True)), chosen.to_json())
+    print_result(result, tuple(chain(*of_sets)), per_class=per_class, json_output=json_output)
 
 
 @app.command("retrieval")

@@ -48,8 +48,8 @@ def methods(
         typer.Option("--methods", help="YAML: a list of {name, method, row, set}. Default: every method."),
     ] = None,
     subset: Annotated[
-        Path | None,
-        typer.Option(help="Give closed-set top-1 of these classes apart: a file with a name a line."),
+        str | None,
+        typer.Option(help="Give closed-set top-1 of these classes apart: as --classes of `vlp train`."),
     ] = None,
     shots: Annotated[int, typer.Option(min=1, help="Videos a class of few-shot.")] = 5,
     base_shots: Annotated[int, typer.Option(min=1, help="Videos a class of base-to-novel.")] = 16,
@@ -88,14 +88,15 @@ def methods(
         read_entries,
         table_json,
     )
-    from vlp.pipeline.protocols import only_classes, read_list
+    from vlp.pipeline.protocols import only_classes
+    from vlp.pipeline.published_lists import read_classes
 
     chosen = default_entries() if entries is None else read_entries(entries)
-    names = () if subset is None else read_list(subset)
+    names = () if subset is None else read_classes(subset)
     source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
     options = TestOptions(source, model, pretrained, cache, store)
     inputs = options.open()
-    only_classes(inputs.manifest, names or inputs.manifest.classes)  # refuses names that it does not have
+    names = only_classes(inputs.manifest, names).classes if names else ()
     trained, tested = covered_split(inputs.manifest, inputs, split, allow_duplicates=allow_duplicates)
     laboratory = laboratory_of(inputs, chosen[0].settings, device, allow_mismatch=allow_mismatch)
     comparison = Comparison(

@@ -17,7 +17,7 @@ from vlp.cli.eval_options import (
     Templates,
     TestOptions,
 )
-from vlp.cli.eval_runs import kept_classes, load_tested, write_result
+from vlp.cli.eval_runs import check_untrained, kept_classes, write_result
 from vlp.cli.inputs import DatasetSource, Inputs, load_encoder
 from vlp.cli.options import (
     AllowMismatch,
@@ -130,16 +130,16 @@ def _of_run(
     """Rank by a run, and keep the result in it; on its own dataset, by the classes that it was trained on."""
     from vlp.pipeline.coverage import cover_labels
     from vlp.pipeline.tasks.multilabel import PROTOCOL, evaluate_trained
-    from vlp.pipeline.trained import trained_classes
+    from vlp.pipeline.trained import load_run, trained_classes
 
     inputs: Inputs = options.open(folder)
     config, kept = folder.config(), inputs.manifest
     if config.get("dataset") == kept.dataset:
         kept = kept_classes(kept, trained_classes(folder, config))
     covered = cover_labels(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
-    encoder, trained = load_tested(
-        folder, inputs, kept, covered, device, text_prompts, allow_duplicates=allow_duplicates
-    )
+    check_untrained(folder, inputs, covered, allow_duplicates=allow_duplicates)
+    encoder = load_encoder(inputs.spec, device)
+    trained = load_run(folder, encoder, kept.classes, text_prompts=text_prompts)
     result = evaluate_trained(
         trained, kept, covered, inputs.store, encoder, allow_mismatch=allow_mismatch, empty_last=empty_last
     )

@@ -1,24 +1,24 @@
 """Test a trained run: on its own classes, or on classes that it was not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlp.cli.eval_options import TestOptions, tell
+from vlp.cli.eval_options import ClassChoice, TestOptions, tell
 from vlp.cli.inputs import Inputs, load_encoder
 
 if TYPE_CHECKING:
     from vlp.datasplits.manifest import Manifest
     from vlp.pipeline.coverage import Coverage
-    from vlp.pipeline.encoders import FrozenEncoder
     from vlp.pipeline.results import AccuracyResult
-    from vlp.pipeline.trained import TrainedRun
     from vlp.stores.runs import RunDirectory
 
 
 def zero_shot_of_run(
     run: Path,
     options: TestOptions,
+    chosen: ClassChoice,
     split: str | None,
     role: str | None,
     device: str,
@@ -28,7 +28,7 @@ def zero_shot_of_run(
     allow_mismatch: bool,
     allow_duplicates: bool,
 ) -> "tuple[AccuracyResult, tuple[Coverage, ...]]":
-    """Test a run on classes that it was not trained on.
+    """Test a run on classes that it was not trained on: all of them, those listed, or sets that are drawn.
 
     Raises:
         ClassOverlap: if they are of its own dataset, and it was trained on some of them.
@@ -40,78 +40,82 @@ def zero_shot_of_run(
     folder = RunDirectory.open(run)
     inputs = options.open(folder)
     config = folder.config()
-    kept = kept_classes(inputs.manifest, options.class_names())
-    known = overlap(trained_classes(folder, config), kept.classes)
-    if known and drop_overlap:
-        kept = kept_classes(inputs.manifest, [name for name in kept.classes if name not in set(known)])
-    elif known and config.get("dataset") == kept.dataset:
-        raise ClassOverlap(kept.dataset, known)
-    elif known:
+    seen = overlap(trained_classes(folder, config), inputs.manifest.classes)
+    new_only = drop_overlap or chosen.draws is not None
+    sets = chosen.sets_of(inputs.manifest, without=seen if new_only else ())
+    asked = {name for kept in sets.values() for name in kept.classes}
+    known = [name for name in seen if name in asked]
+    if known and config.get("dataset") == inputs.manifest.dataset:
+        raise ClassOverlap(inputs.manifest.dataset, known)
+    if known:
         tell(f"Note: {len(known)} of these classes were trained on too, and are kept: {', '.join(known)}")
     return test_run(
-        folder, inputs, kept, "zero-shot", split, role, device, text_prompts=text_prompts,
-        allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
+        folder, inputs, sets, "zero-shot", split, role, device, facts=chosen.to_json(),
+        text_prompts=text_prompts, allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
     )  # fmt: skip
 
 
 def test_run(
     folder: "RunDirectory",
     inputs: Inputs,
-    kept: "Manifest",
+    sets: "Mapping[str | None, Manifest]",
     protocol: str,
     split: str | None,
     role: str | None,
     device: str,
     *,
+    facts: Mapping[str, object],
     text_prompts: str | None,
     allow_mismatch: bool,
     allow_duplicates: bool,
 ) -> "tuple[AccuracyResult, tuple[Coverage, ...]]":
-    """Score a run, and keep the result in it."""
+    """Score a run on one or more sets of classes, each by itself, and keep the result in it."""
     from vlp.pipeline.coverage import cover_classes
     from vlp.pipeline.evaluation import evaluate_run
+    from vlp.pipeline.results import joined
+    from vlp.pipeline.trained import load_run
 
-    if protocol == "closed-set":
-        from vlp.pipeline.trained import trained_classes
+    covered = [
+        cover_classes(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
+        for kept in sets.values()
+    ]
+    every = tuple(chain(*covered))
+    check_untrained(folder, inputs, every, allow_duplicates=allow_duplicates)
+    encoder = load_encoder(inputs.spec, device)
+    results = {
+        name: evaluate_run(
+            protocol,
+            load_run(folder, encoder, kept.classes, text_prompts=text_prompts),
+            kept,
+            of_set,
+            inputs.store,
+            encoder,
+            allow_mismatch=allow_mismatch,
+        )
+        for (name, kept), of_set in zip(sets.items(), covered, strict=True)
+    }
+    result = joined(results, facts)
+    write_result(folder, protocol, inputs.manifest.dataset, split, result.to_json(with_videos=True))
+    return result, every
 
-        kept = kept_classes(kept, trained_classes(folder, folder.config()))
-    covered = cover_classes(kept, inputs.store, split=split, role=role, allow_duplicates=allow_duplicates)
-    encoder, trained = load_tested(
-        folder, inputs, kept, covered, device, text_prompts, allow_duplicates=allow_duplicates
-    )
-    result = evaluate_run(
-        protocol, trained, kept, covered, inputs.store, encoder, allow_mismatch=allow_mismatch
-    )
-    write_result(folder, protocol, kept.dataset, split, result.to_json(with_videos=True))
-    return result, covered
 
-
-def load_tested(
-    folder: "RunDirectory",
-    inputs: Inputs,
-    kept: "Manifest",
-    covered: "Sequence[Coverage]",
-    device: str,
-    text_prompts: str | None,
-    *,
-    allow_duplicates: bool,
-) -> "tuple[FrozenEncoder, TrainedRun]":
-    """Load a run for the classes that are kept, once it is sure that none of the videos was trained on.
+def check_untrained(
+    folder: "RunDirectory", inputs: Inputs, covered: "Sequence[Coverage]", *, allow_duplicates: bool
+) -> None:
+    """Make sure that a run was trained on none of the tested videos.
 
     Raises:
-        DuplicateVideos: naming those that were; of a dataset without splits, a note counts them.
+        DuplicateVideos: naming those that it was; of a dataset without splits, a note counts them.
     """
-    from vlp.pipeline.coverage import DuplicateVideos
-    from vlp.pipeline.trained import check_leaks, load_run
+    from vlp.pipeline.coverage_errors import DuplicateVideos
+    from vlp.pipeline.trained import check_leaks
 
     leaks = check_leaks(folder, covered, inputs.store)
     first = covered[0]
     if leaks and not allow_duplicates and first.split is not None:
-        raise DuplicateVideos(kept.dataset, first.split, str(first.role), leaks)
+        raise DuplicateVideos(inputs.manifest.dataset, first.split, str(first.role), leaks)
     if leaks:
         tell(f"Note: {len(leaks):,} of the tested videos were trained on, such as {leaks[0][1]}")
-    encoder = load_encoder(inputs.spec, device)
-    return encoder, load_run(folder, encoder, kept.classes, text_prompts=text_prompts)
 
 
 def write_result(

@@ -1,14 +1,13 @@
 """`vlp eval` for what learns: a trained run, or a method that is trained for the measurement."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlp.cli.eval_options import (
     AllowDuplicates,
-    ClassesFile,
     DatasetOfRun,
+    DrawLists,
     PerClass,
     Role,
     RunFolder,
@@ -25,6 +24,7 @@ from vlp.cli.options import (
     AllowMismatch,
     Annotations,
     Cache,
+    ClassList,
     Dataset,
     DatasetOptions,
     Device,
@@ -91,12 +91,15 @@ def closed_set(
     if (run is None) == (method is None):
         raise typer.BadParameter("name a trained run, or a method to train with --method", param_hint="--run")
     if run is not None:
+        from vlp.pipeline.trained import trained_classes
+
         folder = RunDirectory.open(run)
         inputs = options.open(folder)
         chosen = split or folder.config().get("split")
+        kept = kept_classes(inputs.manifest, trained_classes(folder, folder.config()))
         result, covered = test_run(
-            folder, inputs, inputs.manifest, "closed-set", str(chosen) if chosen else None, role, device,
-            text_prompts=None, allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
+            folder, inputs, {None: kept}, "closed-set", str(chosen) if chosen else None, role, device,
+            facts={}, text_prompts=None, allow_mismatch=allow_mismatch, allow_duplicates=allow_duplicates,
         )  # fmt: skip
     else:
         from vlp.pipeline.coverage import cover_classes
@@ -124,10 +127,12 @@ def few_shot(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Draws of the training videos, without --ways.")] = 10,
     trials: Annotated[int, typer.Option(min=1, help="Draws of classes and videos, with --ways.")] = 200,
-    lists: Annotated[
-        Path | None, typer.Option("--list", help="Published draws: JSON, or a video's id a line.")
+    most_videos: Annotated[
+        int | None,
+        typer.Option(min=2, help="Videos of a class in all trials together, with --ways. Default: all."),
     ] = None,
-    classes: ClassesFile = None,
+    lists: DrawLists = None,
+    classes: ClassList = None,
     row: SettingsRow = None,
     config: SettingsFile = None,
     values: SettingValues = None,
@@ -150,7 +155,7 @@ def few_shot(
 ) -> None:
     """Train on a few videos a class, many times: K-shot C-way, or K-shot N-way trials with --ways.
 
-    Example: vlp eval few-shot --dataset hmdb51 --method ju2022 --row A3 --shots 5 --ways 5 --classes test_classes.txt
+    Example: vlp eval few-shot --dataset hmdb51 --method ju2022 --row A3 --shots 5 --ways 5 --classes hmdb51-5way
 
     Exit status: 0 done, 1 error, 2 usage, 4 no features of this dataset by this model.
     """
@@ -164,17 +169,19 @@ def few_shot(
     inputs = options.open()
     kept = kept_classes(inputs.manifest, options.class_names())
     if ways is None:
-        from vlp.pipeline.published_draws import read_draws
+        from vlp.pipeline.published_lists import read_draws
         from vlp.pipeline.trials import few_shot as train_and_test
 
         trained, covered = covered_split(kept, inputs, split, allow_duplicates=allow_duplicates)
-        drawn = rounds if lists is None else read_draws(lists, kept, trained.found)
+        drawn = read_draws(lists, kept, trained) if lists else rounds
         laboratory = replace(
             laboratory_of(inputs, settings, device, allow_mismatch=allow_mismatch), manifest=kept
         )
         result = train_and_test(laboratory, trained, covered, shots=shots, rounds=drawn, seed=seed, tell=tell)
         print_repeated(result, (covered,), json_output=json_output)
         return
+    if most_videos is not None and most_videos <= shots:
+        raise typer.BadParameter(f"more than {shots} are needed, to test on some", param_hint="--most-videos")
     from vlp.pipeline.trials import episodes
 
     laboratory = replace(
@@ -188,6 +195,7 @@ def few_shot(
         seed=seed,
         tell=tell,
         allow_duplicates=allow_duplicates,
+        most_videos=most_videos,
     )
     print_repeated(result, (), json_output=json_output)
 
@@ -198,6 +206,7 @@ def base_to_novel(
     method: Method,
     shots: Shots = 16,
     seeds: Annotated[int, typer.Option(min=1, help="How many trainings.")] = 3,
+    lists: DrawLists = None,
     row: SettingsRow = None,
     config: SettingsFile = None,
     values: SettingValues = None,
@@ -224,6 +233,7 @@ def base_to_novel(
 
     Exit status: 0 done, 1 error, 2 usage, 4 no features of this dataset by this model.
     """
+    from vlp.pipeline.published_lists import read_draws
     from vlp.pipeline.settings import resolve
     from vlp.pipeline.trials import base_to_novel as train_and_test
 
@@ -232,8 +242,9 @@ def base_to_novel(
     options = TestOptions(source, model, pretrained, cache, store)
     inputs = options.open()
     trained, covered = covered_split(inputs.manifest, inputs, split, allow_duplicates=allow_duplicates)
+    drawn = read_draws(lists, inputs.manifest, trained) if lists else seeds
     laboratory = laboratory_of(inputs, settings, device, allow_mismatch=allow_mismatch)
-    result = train_and_test(laboratory, trained, covered, shots=shots, num_seeds=seeds, seed=seed, tell=tell)
+    result = train_and_test(laboratory, trained, covered, shots=shots, rounds=drawn, seed=seed, tell=tell)
     print_repeated(result, (covered,), json_output=json_output)
 
 
@@ -245,7 +256,8 @@ def covered_split(
     Raises:
         EmptyRole: if the dataset has no splits.
     """
-    from vlp.pipeline.coverage import EmptyRole, cover_classes
+    from vlp.pipeline.coverage import cover_classes
+    from vlp.pipeline.coverage_errors import EmptyRole
 
     chosen = split or kept.first_split
     if chosen is None:

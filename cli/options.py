@@ -57,6 +57,13 @@ TextPrompts = Annotated[
         "--text-prompts", help="Sentences about the classes: a file, or shipped ones: ucf101, hmdb51, toy."
     ),
 ]
+ClassList = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="Only these classes: a list that ships, or a file: a name a line, or JSON as FILE:KEY.",
+    ),
+]
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 
 

@@ -8,7 +8,7 @@ import typer
 
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.errors import DONE, FAILED_VIDEOS
-from vlp.cli.options import Device, Json, TextPrompts
+from vlp.cli.options import ClassList, Device, Json, TextPrompts
 from vlp.cli.progress import display
 
 if TYPE_CHECKING:
@@ -24,10 +24,7 @@ _NUM_SENTENCES = 5
 def predict(
     videos: Annotated[list[Path], typer.Argument(help="Video files, anywhere.", show_default=False)],
     run: Annotated[Path, typer.Option(help="Folder of a finished run.")],
-    classes: Annotated[
-        Path | None,
-        typer.Option(help="File with other class names, one a line, for methods that read them as text."),
-    ] = None,
+    classes: ClassList = None,
     text_prompts: TextPrompts = None,
     top: Annotated[int, typer.Option(min=1, help="Classes a video.")] = 5,
     explain: Annotated[
@@ -48,14 +45,14 @@ def predict(
     but for failed videos, 130/143 interrupted.
     """
     from vlp.pipeline.feature_kind import FeatureKind
-    from vlp.pipeline.protocols import read_list
+    from vlp.pipeline.published_lists import read_classes
     from vlp.pipeline.trained import check_vocabulary, load_run, settings_of, trained_classes
     from vlp.stores.runs import RunDirectory
 
     opened = RunDirectory.open(run)
     config, kind = opened.config(), FeatureKind.of_run(opened)
     settings, trained_on = settings_of(opened, config), trained_classes(opened, config)
-    names = trained_on if classes is None else read_list(classes)
+    names = trained_on if classes is None else read_classes(classes)
     check_vocabulary(settings, trained_on, names)  # refused before weights are loaded
     encoder = _load_encoder(opened, kind, weights, device)
     trained = load_run(opened, encoder, names, text_prompts=text_prompts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vlp.cli.console import err, out, print_json, print_table
-from vlp.cli.options import Annotations, Json, ManifestFile, Root
+from vlp.cli.options import Annotations, ClassList, Json, ManifestFile, Root
 from vlp.cli.prompt_progress import show_generation
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ OPENAI_URL, KEY_VARIABLE = "https://api.openai.com/v1", "OPENAI_API_KEY"
 Source = Annotated[
     str, typer.Argument(help="A file of sentences, or the name of shipped ones: ucf101, hmdb51, toy.")
 ]
-Classes = Annotated[
-    Path | None, typer.Option(help="Class names, one a line, in place of those of the dataset's lists.")
-]
 
 
 @app.command("generate")
@@ -36,7 +33,7 @@ def generate(
         Path | None,
         typer.Option(help="The file; one that is there is gone on with. Default: DATASET-prompts.json."),
     ] = None,
-    classes: Classes = None,
+    classes: ClassList = None,
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
@@ -101,7 +98,7 @@ def check(
     dataset: Annotated[
         str | None, typer.Option(help="Compare the classes with this dataset's; see `vlp datasets ls`.")
     ] = None,
-    classes: Classes = None,
+    classes: ClassList = None,
     root: Root = None,
     annotations: Annotations = None,
     manifest: ManifestFile = None,
@@ -170,13 +167,13 @@ def show(
 
 
 def _class_names(
-    dataset: str, classes: Path | None, root: Path | None, annotations: Path | None, manifest: Path | None
+    dataset: str, classes: str | None, root: Path | None, annotations: Path | None, manifest: Path | None
 ) -> tuple[str, ...]:
     from vlp.datasplits import load_dataset
-    from vlp.pipeline.protocols import read_list
+    from vlp.pipeline.published_lists import read_classes
 
     if classes is not None:
-        return read_list(classes)
+        return read_classes(classes)
     return load_dataset(dataset, root=root, annotations=annotations, manifest=manifest).classes
 
 

@@ -66,11 +66,11 @@ def print_accuracy(result: "AccuracyResult", *, per_class: bool) -> None:
             "class mean %",
         ),
         rows,
-        title=f"{_TITLES[facts['protocol']]}, {facts['dataset']}, {facts['num_classes']} classes",
+        title=f"{_TITLES[facts['protocol']]}, {facts['dataset']}, {facts['num_classes'] or 'sets of'} classes",
     )
     if per_class:
         for split in result.splits:
-            title = f"\nClasses of {split.coverage.split}" if split.coverage.split else "\nClasses"
+            title = f"\nClasses of {split.name}"
             table = [(row.name, f"{row.num_videos:,}", _percent(row.top1)) for row in split.classes]
             print_table(("class", "videos", "top-1 %"), table, title=title)
     _print_facts(facts, *_made_of(facts), "Low and high: 95% interval of top-1 (Wilson)")
@@ -108,7 +108,7 @@ def _made_of(facts: Mapping[str, Any]) -> list[str]:
 
 def _accuracy_row(split: "SplitAccuracy") -> list[str]:
     return [
-        split.coverage.split or "all videos",
+        split.name,
         f"{len(split.coverage.found):,}",
         f"{split.coverage.num_expected:,}",
         _percent(split.top1),

@@ -13,6 +13,7 @@ from vlp.cli.options import (
     AllowMismatch,
     Annotations,
     Cache,
+    ClassList,
     Dataset,
     DatasetOptions,
     Device,
@@ -53,9 +54,7 @@ def train(
     split: Annotated[
         str | None, typer.Option(help="Whose training videos. Default: the standard split, or the first.")
     ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="Only these classes: a file with a name a line. Default: all.")
-    ] = None,
+    classes: ClassList = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Only so many videos a class, drawn.")] = None,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="Train on every label of a video, as on Charades.")
@@ -88,7 +87,7 @@ def train(
     """
     if from_cache:
         decode_nothing()
-    from vlp.pipeline.protocols import read_list
+    from vlp.pipeline.published_lists import read_classes
     from vlp.pipeline.settings import resolve
     from vlp.stores.locate import safe_name
 
@@ -98,7 +97,7 @@ def train(
             "shots are drawn a class: --multi-label trains on all videos", param_hint="--shots"
         )
     settings = resolve(method, row=row, file=config, overrides=values or (), text_prompts=text_prompts)
-    names = None if classes is None else read_list(classes)
+    names = None if classes is None else read_classes(classes)
     source = DatasetSource(dataset, root, annotations, manifest, dataset_options)
     if not from_cache and store is None:
         extract_missing(source, model, pretrained, cache, device)
@@ -133,7 +132,7 @@ def _plan(
     *,
     multi_label: bool,
 ) -> "TrainingPlan":
-    from vlp.pipeline.coverage import ALL_SPLITS
+    from vlp.pipeline.coverage_errors import ALL_SPLITS
     from vlp.pipeline.training_runs import plan_training
 
     if split == ALL_SPLITS and split not in inputs.manifest.split_names:

@@ -1,4 +1,4 @@
-"""Published lists of class names that protocols are made of; one name a line in ``class_lists/``.
+"""Published lists of class names that protocols are made of; one name a line in ``classes/``.
 
 Source: Ju et al., "Prompting Visual-Language Models for Efficient Video Understanding", ECCV 2022, arXiv:2112.04478,
 appendix D, and its release (ju-chen/Efficient-Prompt, ``datasplits``). Departures: names are spelt as their dataset
@@ -6,10 +6,10 @@ spells them. The paper prints "breeding or breadcrumbing" for "breading or bread
 without spaces and one of them as "volleyballsiking", and HMDB51's with a space for an underscore.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vlp.datasplits.class_text import class_text
+from vlp.datasplits.class_text import readings
 from vlp.datasplits.errors import UnknownName, UnmatchedNames
 
 CLASS_LISTS = {
@@ -19,7 +19,7 @@ CLASS_LISTS = {
     "kinetics700-train400": "arXiv:2112.04478, appendix D.2: the 400 classes that zero-shot is trained on",
     "ucf101-5way": "arXiv:2112.04478, appendix D.1: the 21 test classes of 5-shot 5-way",
 }
-_FOLDER = Path(__file__).with_name("class_lists")
+_FOLDER = Path(__file__).with_name("classes")
 
 
 def class_list(name: str) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ def resolve_names(names: Iterable[str], classes: Sequence[str]) -> tuple[str, ..
     """Find the classes of a dataset that a list means: as they are spelt, or else by their words.
 
     Args:
-        names: of a list, in any spelling that `class_text` makes the same words of.
+        names: of a list, in any spelling of the same words: `readings`.
         classes: as the dataset spells them.
 
     Returns:
@@ -57,10 +57,14 @@ def resolve_names(names: Iterable[str], classes: Sequence[str]) -> tuple[str, ..
         >>> resolve_names(["kick ball", "FENCING"], ["fencing", "kick", "kick_ball"])
         ('kick_ball', 'fencing')
     """
-    listed = list(names)
-    spelt, by_words = {*classes}, {class_text(name): name for name in reversed(classes)}
-    found = [name if name in spelt else by_words.get(class_text(name)) for name in listed]
+    listed, spelt = list(names), {*classes}
+    by_words = {words: name for name in reversed(classes) for words in readings(name)}
+    found = [name if name in spelt else _first(by_words, readings(name)) for name in listed]
     unmatched = [name for name, match in zip(listed, found, strict=True) if match is None]
     if unmatched:
         raise UnmatchedNames(unmatched, len(classes))
     return tuple(match for match in found if match is not None)
+
+
+def _first(by_words: Mapping[str, str], words: Iterable[str]) -> str | None:
+    return next((by_words[reading] for reading in words if reading in by_words), None)

@@ -133,7 +133,5 @@ def learn_from_few(toy: ToySet, tell: Callable[[str], None]) -> tuple[TrialsResu
     tell(f"Training: 5-shot, {NUM_SEEDS} rounds")
     few = few_shot(laboratory, trained, tested, shots=5, rounds=NUM_SEEDS, seed=0, tell=lambda _: None)
     tell(f"Training: base-to-novel, {NUM_SEEDS} seeds")
-    novel = base_to_novel(
-        laboratory, trained, tested, shots=8, num_seeds=NUM_SEEDS, seed=0, tell=lambda _: None
-    )
+    novel = base_to_novel(laboratory, trained, tested, shots=8, rounds=NUM_SEEDS, seed=0, tell=lambda _: None)
     return few, novel

@@ -202,7 +202,7 @@ def _new_classes(comparison: Comparison, laboratory: Laboratory) -> dict[str, li
         comparison.trained,
         comparison.tested,
         shots=comparison.base_shots,
-        num_seeds=comparison.num_seeds,
+        rounds=comparison.num_seeds,
         seed=comparison.seed,
         tell=_nothing,
     )

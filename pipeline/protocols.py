@@ -6,15 +6,14 @@ A draw depends on its seed and on the set of videos, not on the order in which a
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from vlp.datasplits.class_text import class_text
+from vlp.datasplits.class_lists import resolve_names
+from vlp.datasplits.class_text import readings
+from vlp.datasplits.errors import UnmatchedNames
 from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.errors import PipelineError
-
-_LIST_LIMIT_BYTES = 4 << 20
 
 
 class TooFewVideos(PipelineError):
@@ -62,53 +61,50 @@ class ClassOverlap(PipelineError):
         self.names = tuple(names)
 
 
-class ListUnreadable(PipelineError):
-    """A list of classes or videos that is missing, empty, repeats itself, or is no text."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"cannot read a list from {path}: {why}.")
-        self.path = path
-        self.why = why
-
-
-def read_list(path: Path) -> tuple[str, ...]:
-    """Read a list of names, one a line; empty lines are passed over.
-
-    Raises:
-        ListUnreadable: if it is no text in UTF-8, holds nothing, or names one twice.
-    """
-    try:
-        if path.stat().st_size > _LIST_LIMIT_BYTES:
-            raise ListUnreadable(path, f"it has more than {_LIST_LIMIT_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ListUnreadable(path, error.strerror or str(error)) from error
-    except UnicodeDecodeError:
-        raise ListUnreadable(path, "it is no text in UTF-8") from None
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise ListUnreadable(path, "it names nothing")
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise ListUnreadable(path, f"it names {twice[0]!r} twice")
-    unprintable = [name for name in names if not name.isprintable()]
-    if unprintable:
-        raise ListUnreadable(path, f"{unprintable[0]!r} holds a control character")
-    return tuple(names)
-
-
 def only_classes(manifest: Manifest, classes: Sequence[str]) -> Manifest:
     """Keep the videos of some classes; these, in the order given, are the candidates.
+
+    Args:
+        manifest: the dataset.
+        classes: names as the dataset spells them; or that read the same as words ("kick ball", kick_ball).
 
     Raises:
         UnknownClasses: naming those that the dataset does not have.
     """
-    unknown = [name for name in classes if name not in manifest.class_index]
-    if unknown:
-        raise UnknownClasses(manifest.dataset, unknown, manifest.classes)
-    kept = set(classes)
+    try:
+        names = tuple(dict.fromkeys(resolve_names(classes, manifest.classes)))
+    except UnmatchedNames as error:
+        raise UnknownClasses(manifest.dataset, error.names, manifest.classes) from error
+    kept = set(names)
     videos = tuple(video for video in manifest.videos if kept.issuperset(video.labels) and video.labels)
-    return replace(manifest, videos=videos, classes=tuple(classes))
+    return replace(manifest, videos=videos, classes=names)
+
+
+def draw_class_sets(
+    classes: Sequence[str], size: int, num_sets: int, seed: int
+) -> tuple[tuple[str, ...], ...]:
+    """Draw sets of classes, each by itself: the same for every number of sets, and for every order of the names.
+
+    Args:
+        classes: to draw from.
+        size: classes a set.
+        num_sets: how many.
+        seed: of the draw.
+
+    Returns:
+        Sets in the order of ``classes``.
+
+    Raises:
+        TooFewClasses: if there are fewer than ``size``.
+    """
+    if len(classes) < size:
+        raise TooFewClasses(size, len(classes))
+    ordered, index = sorted(classes), {name: position for position, name in enumerate(classes)}
+    sets = []
+    for number in range(num_sets):
+        places = np.random.default_rng([seed, number]).choice(len(ordered), size=size, replace=False)
+        sets.append(tuple(sorted((ordered[place] for place in places.tolist()), key=index.__getitem__)))
+    return tuple(sets)
 
 
 def draw_shots(videos: Sequence[Video], classes: Sequence[str], shots: int, seed: int) -> tuple[Video, ...]:
@@ -169,8 +165,8 @@ def overlap(trained: Sequence[str], tested: Sequence[str]) -> tuple[str, ...]:
         >>> overlap(["BrushingTeeth"], ["brushing_teeth", "archery"])
         ('brushing_teeth',)
     """
-    known = {class_text(name) for name in trained}
-    return tuple(name for name in tested if class_text(name) in known)
+    known = {words for name in trained for words in readings(name)}
+    return tuple(name for name in tested if not known.isdisjoint(readings(name)))
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,14 @@ class Episode:
 
 
 def draw_episodes(
-    videos: Sequence[Video], classes: Sequence[str], *, ways: int, shots: int, trials: int, seed: int
+    videos: Sequence[Video],
+    classes: Sequence[str],
+    *,
+    ways: int,
+    shots: int,
+    trials: int,
+    seed: int,
+    most_videos: int | None = None,
 ) -> Iterator[Episode]:
     """Draw trials: N classes, K videos of each to train on, the rest of them to test on.
 
@@ -200,6 +203,7 @@ def draw_episodes(
         shots: K.
         trials: how many.
         seed: trial t is the same for every number of trials.
+        most_videos: of a class in all trials together, drawn once; None for all.
 
     Raises:
         TooFewClasses, TooFewVideos: a class needs K + 1 videos.
@@ -210,6 +214,8 @@ def draw_episodes(
     few = {name: len(by_class[name]) for name in classes if len(by_class[name]) <= shots}
     if few:
         raise TooFewVideos(shots + 1, few)
+    if most_videos is not None:
+        by_class = {name: _some_of(by_class[name], most_videos, name, seed) for name in classes}
     ordered = sorted(classes)
     for trial in range(trials):
         rng = np.random.default_rng([seed, trial])
@@ -221,6 +227,11 @@ def draw_episodes(
             train += [by_class[name][index] for index in order[:shots]]
             test += [by_class[name][index] for index in order[shots:]]
         yield Episode(drawn, tuple(train), tuple(test))
+
+
+def _some_of(videos: Sequence[Video], most: int, name: str, seed: int) -> list[Video]:
+    order = np.random.default_rng([seed, *name.encode()]).permutation(len(videos)).tolist()
+    return [videos[place] for place in sorted(order[:most])]
 
 
 def _by_class(videos: Sequence[Video]) -> Mapping[str, list[Video]]:

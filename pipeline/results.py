@@ -5,7 +5,7 @@ found, store and code; `to_json` writes them all.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class SplitAccuracy:
         classes: the table, in the dataset's order of classes.
         confusion: (C, C) counts, rows true.
         videos: every scored video.
+        class_set: name of the set of classes that were the candidates, where there are several.
     """
 
     coverage: Coverage
@@ -85,12 +86,19 @@ class SplitAccuracy:
     classes: tuple[ClassScore, ...]
     confusion: NDArray[np.int64]
     videos: tuple[VideoScore, ...]
+    class_set: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Split and set of classes, in words."""
+        return ", ".join(part for part in (self.coverage.split, self.class_set) if part) or "all videos"
 
     def to_json(self, *, with_videos: bool = False) -> dict[str, Any]:
         """Return plain data, video by video on demand."""
         videos = {"videos": [asdict(row) for row in self.videos]} if with_videos else {}
         return {
             **coverage_json(self.coverage),
+            "class_set": self.class_set,
             "top1": self.top1,
             "top1_interval": list(self.top1_interval),
             "top5": self.top5,
@@ -138,6 +146,28 @@ class AccuracyResult:
     def _values(self, metric: str) -> list[float]:
         values = [getattr(split, metric) for split in self.splits]
         return [value for value in values if value is not None]
+
+
+def joined(results: Mapping[str | None, AccuracyResult], facts: Mapping[str, Any]) -> AccuracyResult:
+    """Join what sets of classes gave, each tested by itself, into one result with a row a set and split.
+
+    Args:
+        results: name of a set to its result; None is the name of a single set, which needs none.
+        facts: how the sets came about, as plain data.
+    """
+    splits = tuple(
+        replace(split, class_set=name) for name, result in results.items() for split in result.splits
+    )
+    first, *others = (result.provenance for result in results.values())
+    sizes = {facts_of["num_classes"] for facts_of in (first, *others)}
+    truncated = {name for facts_of in (first, *others) for name in facts_of["truncated_classes"]}
+    provenance = {
+        **first,
+        **facts,
+        "num_classes": sizes.pop() if len(sizes) == 1 else None,
+        "truncated_classes": sorted(truncated),
+    }
+    return AccuracyResult(provenance, splits)
 
 
 def score_split(coverage: Coverage, scores: NDArray[np.float64], classes: Sequence[str]) -> SplitAccuracy:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from vlp.pipeline.metrics.intervals import mean_interval
 
 
@@ -14,10 +16,12 @@ class Trial:
     Attributes:
         seed: of the draw and the training.
         values: metric to value.
+        classes: those drawn, where a trial draws any.
     """
 
     seed: int
     values: Mapping[str, float]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class TrialsResult:
         """Mean over the trials, and half of its 95% interval."""
         return mean_interval([trial.values[metric] for trial in self.trials])
 
+    def std(self, metric: str) -> float | None:
+        """Sample standard deviation (n - 1) over the trials; None for a single one."""
+        values = [trial.values[metric] for trial in self.trials]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data: provenance, means with half of their 95% intervals, then each trial."""
         means = {metric: self.summary(metric) for metric in self.metrics}
@@ -48,5 +57,6 @@ class TrialsResult:
             **self.provenance,
             **{metric: mean for metric, (mean, _) in means.items()},
             **{f"{metric}_interval": half for metric, (_, half) in means.items()},
+            **{f"{metric}_std": self.std(metric) for metric in self.metrics},
             "trials": [asdict(trial) for trial in self.trials],
         }

@@ -9,23 +9,41 @@ from typing import Any
 
 from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.bank import FeatureBank
-from vlp.pipeline.coverage import Coverage, DuplicateVideos, NoFeatures, label_indices
+from vlp.pipeline.coverage import Coverage, label_indices
+from vlp.pipeline.coverage_errors import DuplicateVideos, NoFeatures
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.episodes import episode_accuracies
+from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.evaluation import frames_of, method_json
 from vlp.pipeline.learning import Learner
 from vlp.pipeline.metrics.accuracy import predictions, top_k
 from vlp.pipeline.metrics.intervals import harmonic_mean
 from vlp.pipeline.protocols import (
+    ClassOverlap,
     base_and_novel,
     draw_episodes,
     draw_shots,
+    overlap,
 )
+from vlp.pipeline.published_lists import Draws
 from vlp.pipeline.results import AccuracyResult, provenance_json, score_split
 from vlp.pipeline.settings import MethodSettings
 from vlp.pipeline.trained import ClosedVocabulary, is_open_vocabulary
 from vlp.pipeline.trial_results import Trial, TrialsResult
 from vlp.stores.features import FeatureStore, VideoEntry
+
+
+class UnfitDraw(PipelineError):
+    """A drawn training video of a class that is not to be trained on."""
+
+    def __init__(self, video_id: str, label: str, num_videos: int) -> None:
+        super().__init__(
+            f"{num_videos} of the drawn videos are of no base class, such as {video_id!r} of {label!r}: these draws "
+            "are for another division of the classes."
+        )
+        self.video_id = video_id
+        self.label = label
+        self.num_videos = num_videos
 
 
 @dataclass(frozen=True)
@@ -96,7 +114,7 @@ def few_shot(
     tested: Coverage,
     *,
     shots: int,
-    rounds: Sequence[Sequence[Video]] | int,
+    rounds: Draws | int,
     seed: int,
     tell: Tell,
 ) -> TrialsResult:
@@ -107,7 +125,7 @@ def few_shot(
         trained: the training videos of the split, to draw from.
         tested: its test videos.
         shots: K.
-        rounds: how many draws, or the videos of each from published lists.
+        rounds: how many draws, or those of published lists, whose K is their own.
         seed: round r draws and trains with seed + r.
         tell: is told what is being done.
 
@@ -118,7 +136,7 @@ def few_shot(
     drawn = (
         [draw_shots(trained.found, classes, shots, seed + number) for number in range(rounds)]
         if isinstance(rounds, int)
-        else [tuple(videos) for videos in rounds]
+        else list(rounds.rounds)
     )
     learner = laboratory.learner(*drawn, tested.found)
     labels = label_indices(tested.found, classes)
@@ -135,9 +153,9 @@ def few_shot(
         **laboratory.provenance("few-shot"),
         "seed": seed,
         "split": tested.split,
-        "shots": shots,
+        "shots": shots if isinstance(rounds, int) else None,
         "ways": len(classes),
-        "drawn": "seeded" if isinstance(rounds, int) else "published lists",
+        **drawn_json(rounds),
         "num_expected": tested.num_expected,
         "num_found": len(tested.found),
     }
@@ -153,6 +171,7 @@ def episodes(
     seed: int,
     tell: Tell,
     allow_duplicates: bool = False,
+    most_videos: int | None = None,
 ) -> TrialsResult:
     """K-shot N-way: train on K videos of each of N classes, test on the other videos of these.
 
@@ -164,6 +183,7 @@ def episodes(
         seed: of the draws; trial t trains with seed + t.
         tell: is told what is being done.
         allow_duplicates: draw from videos that are the same file too.
+        most_videos: of a class in all trials together; None for all.
 
     Raises:
         TooFewClasses, TooFewVideos: if there are fewer than N classes, or K + 1 videos of one.
@@ -178,7 +198,17 @@ def episodes(
     same = _duplicates(found, stored)
     if same and not allow_duplicates:
         raise DuplicateVideos(manifest.dataset, None, "test", same)
-    drawn = list(draw_episodes(found, manifest.classes, ways=ways, shots=shots, trials=num_trials, seed=seed))
+    drawn = list(
+        draw_episodes(
+            found,
+            manifest.classes,
+            ways=ways,
+            shots=shots,
+            trials=num_trials,
+            seed=seed,
+            most_videos=most_videos,
+        )
+    )
     learner = laboratory.learner(found)
     tell(f"{num_trials:,} trials of {ways} classes, {shots} videos each")
     accuracies = episode_accuracies(learner, manifest.classes, drawn, seed)
@@ -189,10 +219,13 @@ def episodes(
         "shots": shots,
         "ways": ways,
         "drawn": "seeded",
+        "most_videos_a_class": most_videos,
         "num_expected": len(manifest.videos),
         "num_found": len(found),
     }
-    trials = tuple(Trial(seed + number, {"top1": top1}) for number, top1 in enumerate(accuracies))
+    trials = tuple(
+        Trial(seed + number, {"top1": top1}, drawn[number].classes) for number, top1 in enumerate(accuracies)
+    )
     return TrialsResult(provenance, trials)
 
 
@@ -213,7 +246,7 @@ def base_to_novel(
     tested: Coverage,
     *,
     shots: int,
-    num_seeds: int,
+    rounds: Draws | int,
     seed: int,
     tell: Tell,
 ) -> TrialsResult:
@@ -224,25 +257,32 @@ def base_to_novel(
         trained: the training videos of the first split.
         tested: its test videos.
         shots: K.
-        num_seeds: how many trainings.
+        rounds: how many draws, or those of published lists, whose K is their own.
         seed: of the first; the others follow.
         tell: is told what is being done.
 
     Raises:
+        ClassOverlap: if a base and a novel name read the same.
         ClosedVocabulary: if the method cannot take the novel names.
         TooFewVideos: naming base classes with fewer than K.
     """
     base, novel = halves_of(laboratory.manifest, trained)
+    same = overlap(base, novel)
+    if same:
+        raise ClassOverlap(laboratory.manifest.dataset, same)
     if not is_open_vocabulary(laboratory.settings):
         raise ClosedVocabulary(laboratory.settings.method, novel)
-    seeds = range(seed, seed + num_seeds)
-    drawn = {number: draw_shots(trained.found, base, shots, number) for number in seeds}
+    drawn = (
+        [draw_shots(trained.found, base, shots, seed + number) for number in range(rounds)]
+        if isinstance(rounds, int)
+        else [of_classes(videos, base) for videos in rounds.rounds]
+    )
     tests = {names: [v for v in tested.found if v.labels[0] in set(names)] for names in (base, novel)}
-    learner = laboratory.learner(*drawn.values(), tested.found)
+    learner = laboratory.learner(*drawn, tested.found)
     trials = []
-    for number in seeds:
-        tell(f"Seed {number}: {len(drawn[number]):,} videos of {len(base)} base classes")
-        method = learner.train(drawn[number], base, number)
+    for number, videos in enumerate(drawn, seed):
+        tell(f"Seed {number}: {len(videos):,} videos of {len(base)} base classes")
+        method = learner.train(videos, base, number)
         values = {"base": _top1(learner, method, tests[base], base, number)}
         renamed = learner.renamed(method, novel, number)
         values["novel"] = _top1(learner, renamed, tests[novel], novel, number)
@@ -252,13 +292,33 @@ def base_to_novel(
         **laboratory.provenance("base-to-novel"),
         "seed": seed,
         "split": tested.split,
-        "shots": shots,
+        "shots": shots if isinstance(rounds, int) else None,
+        **drawn_json(rounds),
         "base_classes": list(base),
         "novel_classes": list(novel),
         "num_expected": tested.num_expected,
         "num_found": len(tested.found),
     }
     return TrialsResult(provenance, tuple(trials))
+
+
+def of_classes(videos: Sequence[Video], classes: Sequence[str]) -> tuple[Video, ...]:
+    """Take drawn videos that must be of some classes.
+
+    Raises:
+        UnfitDraw: naming one that is of another.
+    """
+    others = [video for video in videos if video.labels[0] not in set(classes)]
+    if others:
+        raise UnfitDraw(others[0].video_id, others[0].labels[0], len(others))
+    return tuple(videos)
+
+
+def drawn_json(rounds: Draws | int) -> dict[str, Any]:
+    """Say who drew the training videos, and which of them have no features."""
+    if isinstance(rounds, int):
+        return {"drawn": "seeded"}
+    return {"drawn": "published lists", "drawn_without_features": list(rounds.missing)}
 
 
 def halves_of(manifest: Manifest, trained: Coverage) -> tuple[tuple[str, ...], tuple[str, ...]]:

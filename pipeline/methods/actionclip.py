@@ -86,7 +86,7 @@ class Config:
         init_text: weights that the text tower begins with: those of "clip", or "random" ones.
         template_set: name of a set in `vlp.datasplits.templates`.
         text_prompts: sentences in place of templates, as many of each class: a file, or the name of what ships.
-        class_text: rule that turns a class name into words: "natural" or "raw".
+        class_text: rule that turns a class name into words, such as "natural".
         variant: "paper" or "official".
 
     Raises:

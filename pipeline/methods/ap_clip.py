@@ -96,7 +96,7 @@ class Config:
         similarity: "maka", or "mean" for the mean frame against the mean sentence.
         mode: "adapter" trains one on the frames; "zero-shot" trains nothing, and wants ``recipe.optimizer`` none.
         reduction: D over the width of the adapter's bottleneck.
-        class_text: rule that turns a class name into words: "natural" or "raw".
+        class_text: rule that turns a class name into words, such as "natural".
 
     Raises:
         SentencesNeeded: for a strategy of sentences without ``text_prompts``.

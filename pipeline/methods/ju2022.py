@@ -73,7 +73,7 @@ class Config:
         gap_encoding: add that vector; None for what the variant does.
         variant: "paper" or "official".
         temperature: τ.
-        class_text: rule that turns a class name into words: "natural" or "raw".
+        class_text: rule that turns a class name into words, such as "natural".
         text_prompts: sentences in place of the bare name, averaged: a file, or the name of what ships.
         init_std: standard deviation of the initial prompt vectors, and of the blocks in "paper".
         table_std: the same of the tables of positions and gaps. On few videos, tables at the embeddings' own scale

@@ -91,7 +91,7 @@ class Config:
         num_heads: of every attention.
         num_positions: frames of a clip whose places have a learnt vector, in both streams; 0 for none.
         temperature: τ.
-        class_text: rule that turns a class name into words: "natural" or "raw".
+        class_text: rule that turns a class name into words, such as "natural".
         text_prompts: sentences in place of the bare name, averaged: a file, or the name of what ships.
         text_memory_gib: what the text features of one part of a batch may take; a single video may exceed it. In
             training, a batch that is cut into several parts computes them twice, in place of keeping what it needs for

@@ -45,7 +45,7 @@ class Config:
         reduction: D over the width of the bottleneck.
         ratio: share of the adapted feature in the mix, from 0 (CLIP as it is) to 1.
         template_set: name of a set in `vlp.datasplits.templates`.
-        class_text: rule that turns a class name into words: "natural" or "raw".
+        class_text: rule that turns a class name into words, such as "natural".
         text_prompts: sentences of the classes in place of the templates: a file, or the name of what ships.
 
     Raises:

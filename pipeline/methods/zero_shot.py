@@ -34,7 +34,7 @@ class Config:
 
     Attributes:
         template_set: name of a set in `vlp.datasplits.templates`.
-        class_text: rule that turns a class name into words: "natural" or "raw".
+        class_text: rule that turns a class name into words, such as "natural".
         text_prompts: sentences of the classes in place of the templates: a file, or the name of what ships.
         logit_scale: 1 / τ; None takes the one that CLIP was trained to.
 

@@ -88,7 +88,6 @@ def test_missing_and_unlisted_videos_are_named_and_counted(typed: Type, listed: 
     assert ["walk/gone", "walk/gone.mp4"] in rows
     assert ["walk/extra.mp4"] in rows
     assert "weather" in result.stderr
-    assert "with the reason missing" in result.stderr
 
 
 def test_the_check_is_also_machine_readable(typed: Type, listed: Path) -> None:
@@ -156,3 +155,19 @@ def test_every_command_shows_an_example(typed: Type) -> None:
         result = typed("datasets", command, "--help")
         assert result.status == 0
         assert f"Example: vlp datasets {command}" in result.stdout
+
+
+def test_what_later_stages_will_report_is_foreseen(typed: Type, listed: Path) -> None:
+    arguments = ("datasets", "check", "mine", "--manifest", listed / "list.csv", "--root", listed)
+    text = typed(*arguments).stdout
+    assert "2 of 4 videos failed (missing), and exit status 3" in text
+    later = {entry["stage"]: entry["report"] for entry in typed(*arguments, "--json").json["later"]}
+    assert later["vlp eval (default)"] == "1 of 3 test videos; no video left of shake [hands]"
+
+
+def test_choices_are_shown_and_wrong_ones_refused(typed: Type, tmp_path: Path) -> None:
+    assert "--dataset-option compat=false (false, true)" in typed("datasets", "show", "hmdb51").stdout
+    refused = typed("datasets", "check", "hmdb51", "--root", tmp_path, "--dataset-option", "compat=maybe")
+    assert refused.status == 2
+    assert "compat cannot be 'maybe'. Known: false, true" in refused.stderr
+    assert "vlp datasets show hmdb51" in refused.stderr

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from vlp.cli.errors import explain
 from vlp.cli.eval import app
-from vlp.pipeline.coverage import ClassAbsent, NoCaptions
+from vlp.pipeline.coverage_errors import ClassAbsent, NoCaptions
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
 from vlp.pipeline.open_clip_port import open_clip

@@ -33,7 +33,7 @@ def test_every_list_has_its_published_size_and_each_name_once() -> None:
 
 
 def test_every_file_is_a_known_list_and_says_its_source() -> None:
-    folder = Path(class_lists.__file__).with_name("class_lists")
+    folder = Path(class_lists.__file__).with_name("classes")
     assert {path.stem for path in folder.iterdir()} == set(CLASS_LISTS)
     assert all("2112.04478" in source for source in CLASS_LISTS.values())
 

@@ -102,3 +102,23 @@ def test_a_list_cannot_lead_out_of_the_root(tmp_path: Path, write_lists: WriteLi
     write_lists(tmp_path, {"clap_test_split1.txt": "../../secret.avi 1\n"})
     with pytest.raises(OutsideRoot):
         load_dataset("hmdb51", root=tmp_path)
+
+
+def test_published_code_exchanges_the_names_of_two_pairs(tmp_path: Path) -> None:
+    """ViFi-CLIP's label file has kick ball before kick and sword exercise before sword; its lists do not."""
+    lists = tmp_path / "testTrainMulti_7030_splits"
+    lists.mkdir()
+    for name in ("kick", "kick_ball", "kiss", "sword", "sword_exercise"):
+        for number in (1, 2, 3):
+            (lists / f"{name}_test_split{number}.txt").write_text(f"{name}_clip.avi 1 \n")
+    right = load_dataset("hmdb51", root=tmp_path)
+    assert right.classes == ("kick", "kick_ball", "kiss", "sword", "sword_exercise")
+    assert all(video.video_id.startswith(f"{video.labels[0]}/") for video in right.videos)
+    exchanged = load_dataset("hmdb51", root=tmp_path, options=["compat=true"])
+    assert exchanged.classes == ("kick_ball", "kick", "kiss", "sword_exercise", "sword")
+    # A video keeps its place among the classes, and is compared with the other's text.
+    place = {video.video_id: right.class_index[video.labels[0]] for video in right.videos}
+    assert {video.video_id: exchanged.class_index[video.labels[0]] for video in exchanged.videos} == place
+    assert exchanged.options == {"compat": "true"}
+    label = {video.video_id: video.labels[0] for video in exchanged.videos}
+    assert (label["kick/kick_clip"], label["kiss/kiss_clip"]) == ("kick_ball", "kiss")

@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 
 from vlp.datasplits.manifest import Manifest, Video
-from vlp.pipeline.coverage import (
+from vlp.pipeline.coverage import Coverage, cover_captions, cover_classes, label_indices
+from vlp.pipeline.coverage_errors import (
     ClassAbsent,
-    Coverage,
     DuplicateVideos,
     EmptyRole,
     NoCaptions,
     NoFeatures,
     NotOneLabel,
     UnknownSplit,
-    cover_captions,
-    cover_classes,
-    label_indices,
 )
 from vlp.stores.features import FeatureStore
 

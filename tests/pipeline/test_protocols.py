@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,18 +11,16 @@ from hypothesis import strategies as st
 
 from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.protocols import (
-    ListUnreadable,
     TooFewClasses,
     TooFewVideos,
     UnknownClasses,
     base_and_novel,
+    draw_class_sets,
     draw_episodes,
     draw_shots,
     only_classes,
     overlap,
-    read_list,
 )
-from vlp.pipeline.published_draws import read_draws
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "base_novel_rule.json"
 
@@ -135,59 +134,49 @@ def test_keeping_some_classes_keeps_their_videos_in_the_order_asked(tmp_path: Pa
         only_classes(manifest, ["a", "d"])
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"", "names nothing"),
-        (b"a\n\n a \n", "'a' twice"),
-        (b"\xff\xfe", "no text in UTF-8"),
-        (b"a\x1bb\n", "control character"),
-    ],
-)
-def test_lists_that_are_none_are_refused(content: bytes, why: str, tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_bytes(content)
-    with pytest.raises(ListUnreadable, match=why):
-        read_list(tmp_path / "list.txt")
+@given(counts=counts, most=st.integers(3, 6), seed=st.integers(0, 20))
+def test_all_trials_together_see_at_most_so_many_videos_a_class(
+    counts: dict[str, int], most: int, seed: int
+) -> None:
+    videos = videos_of({name: count + 3 for name, count in counts.items()})
+    seen: dict[str, set[str]] = {}
+    for episode in draw_episodes(
+        videos, tuple(counts), ways=2, shots=2, trials=30, seed=seed, most_videos=most
+    ):
+        for video in (*episode.train, *episode.test):
+            seen.setdefault(video.labels[0], set()).add(video.video_id)
+    assert all(len(ids) == min(most, counts[name] + 3) for name, ids in seen.items())
 
 
-def test_a_list_is_a_name_a_line(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("\ufeffbrushing teeth\r\n\n run\n", encoding="utf-8")
-    assert read_list(tmp_path / "list.txt") == ("brushing teeth", "run")
-    with pytest.raises(ListUnreadable, match="No such file"):
-        read_list(tmp_path / "none.txt")
-    (tmp_path / "huge.txt").write_bytes(b"a" * (5 << 20))
-    with pytest.raises(ListUnreadable, match="more than"):
-        read_list(tmp_path / "huge.txt")
+@given(num_classes=st.integers(2, 40), seed=st.integers(0, 99), order=st.randoms())
+def test_sets_of_classes_depend_on_seed_and_number_alone(num_classes: int, seed: int, order: Any) -> None:
+    classes = [f"class {number}" for number in range(num_classes)]
+    size = num_classes // 2 + 1
+    sets = draw_class_sets(classes, size, 3, seed)
+    assert [len(set(drawn)) for drawn in sets] == [size] * 3
+    assert all(list(drawn) == [name for name in classes if name in drawn] for drawn in sets)
+    assert draw_class_sets(classes, size, 5, seed)[:3] == sets
+    shuffled = list(classes)
+    order.shuffle(shuffled)
+    assert [set(drawn) for drawn in draw_class_sets(shuffled, size, 3, seed)] == [
+        set(drawn) for drawn in sets
+    ]
 
 
-def manifest_of(tmp_path: Path) -> Manifest:
-    return Manifest("hmdb51", tmp_path, tuple(videos_of({"a": 3, "b": 3})), ("a", "b"))
+def test_sets_of_classes_differ_and_need_enough_classes() -> None:
+    classes = [f"class {number}" for number in range(220)]  # those of Kinetics-600 that Kinetics-400 lacks
+    one, two, three = draw_class_sets(classes, 160, 3, 0)
+    assert len({one, two, three}) == 3
+    counted = Counter(name for drawn in draw_class_sets(classes, 160, 400, 1) for name in drawn)
+    expected, spread = 400 * 160 / 220, (400 * 160 / 220 * 60 / 220) ** 0.5
+    assert max(abs(counted[name] - expected) for name in classes) < 5 * spread
+    with pytest.raises(TooFewClasses, match="160 classes are needed, and there are 150"):
+        draw_class_sets(classes[:150], 160, 3, 0)
 
 
-def test_published_draws_are_read_by_the_name_of_the_dataset(tmp_path: Path) -> None:
-    manifest = manifest_of(tmp_path)
-    rounds = [["a/000", "b/001"], ["other folder/002", "b/000"]]
-    (tmp_path / "draws.json").write_text(json.dumps({"lists": {"UCF-101": [["x"]], "HMDB-51": [rounds[0]]}}))
-    (only,) = read_draws(tmp_path / "draws.json", manifest, manifest.videos[:1] + manifest.videos[4:5])
-    assert [video.video_id for video in only] == ["a/000", "b/001"]
-    (tmp_path / "draws.txt").write_text("a/000\na/001\n")
-    (text,) = read_draws(tmp_path / "draws.txt", manifest, manifest.videos[:3])
-    assert [video.video_id for video in text] == ["a/000", "a/001"]
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        ("{", "no JSON"),
-        ("[]", "no object"),
-        ('{"lists": 3}', "no object `lists`"),
-        ('{"lists": {"K-400": [["a/000"]]}}', "no draws of hmdb51, but of K-400"),
-        ('{"lists": {"HMDB51": [[]]}}', "no lists of video ids"),
-        ('{"lists": {"HMDB51": [["a/000", "a/999"]]}}', "1 of its videos are not among those to train on"),
-    ],
-)
-def test_draws_that_are_none_are_refused(content: str, why: str, tmp_path: Path) -> None:
-    manifest = manifest_of(tmp_path)
-    (tmp_path / "draws.json").write_text(content)
-    with pytest.raises(ListUnreadable, match=why):
-        read_draws(tmp_path / "draws.json", manifest, manifest.videos)
+def test_classes_are_kept_however_a_list_spells_them(tmp_path: Path) -> None:
+    manifest = Manifest(
+        "mine", tmp_path, tuple(videos_of({"kick_ball": 2, "kick": 2})), ("kick", "kick_ball")
+    )
+    assert only_classes(manifest, ["kick ball"]).classes == ("kick_ball",)
+    assert only_classes(manifest, ["Kick", "kick_ball", "kick ball"]).classes == ("kick", "kick_ball")

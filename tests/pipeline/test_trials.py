@@ -10,7 +10,8 @@ import torch
 
 from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.bank import FeatureBank
-from vlp.pipeline.coverage import Coverage, DuplicateVideos, NoFeatures, cover_classes
+from vlp.pipeline.coverage import Coverage, cover_classes
+from vlp.pipeline.coverage_errors import DuplicateVideos, NoFeatures
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
 from vlp.pipeline.episodes import can_be_stacked, episode_accuracies
@@ -18,6 +19,7 @@ from vlp.pipeline.learning import Learner
 from vlp.pipeline.method_table import FIGURES, Comparison, Entry, default_entries, method_table, read_entries
 from vlp.pipeline.methods import METHODS
 from vlp.pipeline.protocols import TooFewVideos, draw_episodes
+from vlp.pipeline.published_lists import Draws
 from vlp.pipeline.settings import SettingsUnreadable, resolve
 from vlp.pipeline.text import class_features
 from vlp.pipeline.trained import ClosedVocabulary
@@ -121,7 +123,7 @@ def test_k_shots_of_every_class_are_trained_on(
     plain = result.to_json()
     assert (plain["shots"], plain["ways"], plain["drawn"]) == (2, 6, "seeded")
     assert plain["top1"] == pytest.approx(np.mean([trial.values["top1"] for trial in result.trials]))
-    given = few_shot(lab, train, test, shots=1, rounds=[train.found], seed=0, tell=tell)
+    given = few_shot(lab, train, test, shots=1, rounds=Draws((train.found,), ()), seed=0, tell=tell)
     assert given.provenance["drawn"] == "published lists"
     assert given.summary("top1")[1] is None
     with pytest.raises(TooFewVideos):
@@ -133,7 +135,7 @@ def test_base_and_novel_are_each_scored_among_their_own_names(
 ) -> None:
     lab = laboratory(manifest, store, encoder, "residual_adapter", "method.ratio=0.0")
     train, test = of_split(manifest, store, "train"), of_split(manifest, store, "test")
-    result = base_to_novel(lab, train, test, shots=2, num_seeds=2, seed=3, tell=tell)
+    result = base_to_novel(lab, train, test, shots=2, rounds=2, seed=3, tell=tell)
     assert [trial.seed for trial in result.trials] == [3, 4]
     assert result.metrics == ("base", "novel", "harmonic_mean")
     # A ratio of 0 is CLIP as it is, whose texts the videos were made of: whatever was trained, all is right.
@@ -146,7 +148,7 @@ def test_base_and_novel_are_each_scored_among_their_own_names(
             train,
             test,
             shots=2,
-            num_seeds=1,
+            rounds=1,
             seed=0,
             tell=tell,
         )
@@ -258,7 +260,7 @@ def test_a_table_says_what_each_protocol_says_alone(
     trained, tested = comparison.trained, comparison.tested
     few = few_shot(lab, trained, tested, shots=2, rounds=2, seed=3, tell=tell)
     assert prompts.figures["few_shot"] == few.summary("top1")
-    novel = base_to_novel(lab, trained, tested, shots=2, num_seeds=2, seed=3, tell=tell)
+    novel = base_to_novel(lab, trained, tested, shots=2, rounds=2, seed=3, tell=tell)
     for name in ("base", "novel", "harmonic_mean"):
         assert prompts.figures[name] == novel.summary(name)
     results = [closed_set(lab, [trained], [tested], seed=seed, tell=tell).splits[0] for seed in (3, 4)]
