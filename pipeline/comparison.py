@@ -9,7 +9,7 @@ from typing import Any
 
 from vlp.datasplits.published_rows import METRICS, PublishedRow
 from vlp.pipeline.report.figures import number
-from vlp.pipeline.result_facts import ResultFacts
+from vlp.pipeline.result_facts import ResultFacts, one_line
 
 LABELS = {
     "model": "encoder",
@@ -34,7 +34,6 @@ LABELS = {
 _TRAINING = ("optimizer", "learning_rate", "batch_size", "num_epochs")
 _NOT_WORTH_SAYING = {"started_from": "nothing"}
 """Settings of ours that no paper states where it does the same."""
-_MOST_CHARACTERS = 80
 
 SAME_SETTINGS = "rows of the same task and method, whose stated settings of the method are ours"
 SAME_METHOD = "rows of the same task and method, with other settings of the method"
@@ -255,5 +254,4 @@ def _words(value: Any, otherwise: str | None = None) -> str | None:
         value = ", ".join(str(item) for item in value[:5])
     if isinstance(value, int | float):
         return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    line = f'"{value}"' if isinstance(value, str) and "{}" in value else str(value)
-    return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
+    return one_line(f'"{value}"' if isinstance(value, str) and "{}" in value else str(value))

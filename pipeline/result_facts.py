@@ -209,12 +209,19 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def one_line(text: str) -> str:
+    r"""Make a foreign text fit to be shown in a line: printable, and not long.
+
+    Example:
+        >>> one_line("ViT\x1b[2J\n B")
+        'ViT[2J B'
+    """
+    printable = "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
+    return printable if len(printable) <= _MOST_CHARACTERS else f"{printable[:_MOST_CHARACTERS]}…"
+
+
 def _text(value: object) -> str | None:
-    """Read a text; a very long one is cut, as it is shown in a line."""
-    if not isinstance(value, str) or not value:
-        return None
-    line = " ".join(value.split())
-    return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
+    return (one_line(value) or None) if isinstance(value, str) else None
 
 
 def _count(value: object) -> int | None:
