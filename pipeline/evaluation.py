@@ -16,6 +16,7 @@ from vlp.pipeline.clips import Clips
 from vlp.pipeline.coverage import Coverage
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.methods import zero_shot
+from vlp.pipeline.metrics.views import aggregate_views
 from vlp.pipeline.results import (
     TIE_RULE,
     AccuracyResult,
@@ -145,8 +146,7 @@ def _probabilities(
     clips = torch.from_numpy(features.reshape(num_videos * num_views, 1, width)).to(device)
     with torch.inference_mode():
         logits = method(Clips(clips)).double().cpu()
-    chances: NDArray[np.float64] = logits.softmax(dim=-1).view(num_videos, num_views, -1).mean(dim=1).numpy()
-    return chances
+    return aggregate_views(logits.view(num_videos, num_views, -1).numpy())
 
 
 def evaluate_run(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vlp.pipeline.bank import FeatureBank, drawn_test_clips
 from vlp.pipeline.clips import Clips
 from vlp.pipeline.errors import PipelineError
+from vlp.pipeline.metrics.views import Aggregation, aggregate_views
 from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.settings import MethodSettings
 
@@ -99,8 +100,8 @@ def _score(
         logits: Tensor = logits_of(_mean_of_views(compare(clips), len(videos)).double().cpu())
         return logits.softmax(dim=-1)
     logits = method(clips).double().cpu()
-    values = logits if recipe.aggregation == "logits" else logits.softmax(dim=-1)
-    return _mean_of_views(values, len(videos))
+    how: Aggregation = "logits" if recipe.aggregation == "logits" else "probabilities"
+    return torch.from_numpy(aggregate_views(logits.view(len(videos), -1, logits.shape[-1]).numpy(), how))
 
 
 def _mean_of_views(values: Tensor, num_videos: int) -> Tensor:
