@@ -80,7 +80,12 @@ def search_places(
 
 
 def find_file(places: Sequence[Path], *names: str) -> Path | None:
-    """Return the first of these files that is there; an earlier name counts before an earlier place."""
+    """Return the first of these files that is there; an earlier name counts before an earlier place.
+
+    Args:
+        places: folders, such as `search_places` returns.
+        names: what the file may be called.
+    """
     return next((place / name for name in names for place in places if (place / name).is_file()), None)
 
 
@@ -184,16 +189,20 @@ def member(path: Path, where: str, row: object, name: str, kind: type[_Kind]) ->
         ManifestUnreadable: if the row is no object, or holds nothing of this kind there.
     """
     held = row.get(name) if isinstance(row, dict) else None
-    if not isinstance(held, kind) or isinstance(held, bool):
+    if not isinstance(held, kind):
         raise ManifestUnreadable(path, [f"{where}: no {name!r} of kind {kind.__name__}"])
     return held
 
 
 def sentence_of(path: Path, where: str, value: object) -> str:
-    """Clean a caption: line breaks and control characters become spaces, and spaces do not repeat.
+    r"""Clean a caption: line breaks and control characters become spaces, and spaces do not repeat.
 
     Raises:
         ManifestUnreadable: if it is no text, or holds lone surrogates, which no file can hold.
+
+    Example:
+        >>> sentence_of(Path("captions.csv"), "line 2", "a man\x1b  walks\n")
+        'a man walks'
     """
     if not isinstance(value, str) or _SURROGATE.search(value):
         raise ManifestUnreadable(path, [f"{where}: {value!r:.80} is no sentence"])
@@ -276,7 +285,7 @@ class VideosOnDisk:
         """Return where a listed path lies: in its folder, or else in any; ``listed`` itself if it is not there."""
         folder, _, name = listed.rpartition("/")
         near, bare = f"{folder.rpartition('/')[2]}/{name}".lower(), name.lower()
-        keys = (near, bare, video_id_of(near), video_id_of(bare))
+        keys = (near, video_id_of(near), bare, video_id_of(bare))
         return next((self._found[key] for key in keys if key in self._found), listed)
 
     def unlisted_notes(self, listed: Iterable[str]) -> Iterator[str]:

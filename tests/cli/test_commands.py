@@ -154,7 +154,7 @@ def test_checking_a_dataset_says_what_is_missing(typed: Type, videos: Path, tmp_
 
 
 def test_datasets_are_listed_and_shown(typed: Type) -> None:
-    assert set(typed("datasets", "ls", "--json").json["datasets"]) == {"folder", "hmdb51", "toy", "ucf101"}
+    assert set(typed("datasets", "ls", "--json").json["datasets"]) >= {"folder", "hmdb51", "toy", "ucf101"}
     shown = typed("datasets", "show", "ucf101")
     assert "ucfTrainTestlist" in shown.stdout
     assert "9,537" in shown.stdout

@@ -74,7 +74,7 @@ def test_calls_are_refused_before_any_runs(tmp_path: Path, function: str, protoc
         "eval": Calls(eval, code),
         "exec": Calls(exec, code),
         "getattr": Calls(getattr, Calls(__import__, "os"), "system"),
-        "import": Calls(__import__, "antigravity"),
+        "import": Calls(__import__, "this"),
     }[function]
     held = {"video": [["a", call, "word"]]}
     assert "the instruction" in refused(tmp_path, pickle.dumps(held, protocol))

@@ -201,9 +201,16 @@ def test_211_official_test_videos_are_left_by_default_and_nothing_outlasts_its_v
 ) -> None:
     manifest = load(tmp_path, annotations=folder)
     assert len(manifest.videos_in("default", "test")) == 211
-    assert not any(
-        "published" in note for note in manifest.notes
-    )  # the lists are whole; the options leave out
+    assert not any("published" in note for note in manifest.notes)  # the options leave out, not the lists
+    durations = (folder / "test_durations.txt").read_text().split()
+    lasts = dict(zip(durations[::2], map(float, durations[1::2]), strict=True))
+    starts = [
+        (f"{line.split()[0]}.mp4", float(line.split()[1]))
+        for path in (folder / "temporal_annotations_test").glob("[!A]*_test.txt")  # not Ambiguous
+        for line in path.read_text().splitlines()
+    ]
+    left = [start for name, start in starts if start < lasts[name] and name != "video_test_0000270.mp4"]
+    assert counts_of(manifest)["default test segments"] == len(left)
     for video in manifest.videos:
         assert video.duration_seconds is not None
         assert all(segment.end_seconds <= video.duration_seconds for segment in video.segments)
