@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from vlp.datasplits.cells import label_of, member, seconds_of
 from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest, Segment, Video, classes_of, inside, video_id_of
@@ -20,12 +21,9 @@ from vlp.datasplits.official import (
     VideosOnDisk,
     csv_rows,
     find_file,
-    label_of,
     list_lines,
-    member,
     read_json,
     search_places,
-    seconds_of,
 )
 from vlp.datasplits.options import Option
 

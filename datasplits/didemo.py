@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vlp.datasplits.cells import member, sentence_of
 from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import AnnotationsMissing
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest, video_id_of
@@ -20,10 +21,8 @@ from vlp.datasplits.official import (
     captioned_videos,
     find_file,
     list_lines,
-    member,
     read_json,
     search_places,
-    sentence_of,
 )
 
 SOURCE = "https://github.com/LisaAnne/LocalizingMoments: data/*_data.json and the videos"

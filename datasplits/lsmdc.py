@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vlp.datasplits.cells import sentence_of
 from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest
@@ -21,7 +22,6 @@ from vlp.datasplits.official import (
     find_file,
     list_lines,
     search_places,
-    sentence_of,
 )
 
 SOURCE = "https://sites.google.com/site/describingmovies/download: clips and lists of LSMDC 2016, on request"

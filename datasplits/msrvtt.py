@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vlp.datasplits.cells import member, sentence_of
 from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable
 from vlp.datasplits.manifest import Manifest, Video
@@ -22,10 +23,8 @@ from vlp.datasplits.official import (
     captioned_videos,
     csv_rows,
     find_file,
-    member,
     read_json,
     search_places,
-    sentence_of,
 )
 from vlp.datasplits.options import Option
 

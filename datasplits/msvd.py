@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vlp.datasplits.cells import sentence_of
 from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import AnnotationsMissing
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest, Video
@@ -22,7 +23,6 @@ from vlp.datasplits.official import (
     find_file,
     list_lines,
     search_places,
-    sentence_of,
 )
 from vlp.datasplits.plain_pickle import read_word_lists
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vlp.datasplits.cells import label_of, seconds_of
 from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import AnnotationsMissing, BadOption, DatasetError, ManifestUnreadable
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest, Segment, Video
@@ -21,10 +22,8 @@ from vlp.datasplits.official import (
     VideosOnDisk,
     find_annotations,
     find_file,
-    label_of,
     list_lines,
     search_places,
-    seconds_of,
 )
 from vlp.datasplits.options import Option
 

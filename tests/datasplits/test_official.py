@@ -1,27 +1,20 @@
-"""What parsers of official lists share: where files are found, and what cells may hold."""
+"""What parsers of official lists share: where lists and videos are found."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from vlp.datasplits.errors import DatasetError, ManifestUnreadable, OutsideRoot, RootMissing
+from vlp.datasplits.errors import ManifestUnreadable, OutsideRoot, RootMissing
 from vlp.datasplits.official import (
     VideosOnDisk,
     captioned_videos,
     csv_rows,
     find_file,
-    label_of,
-    member,
     search_places,
-    seconds_of,
-    sentence_of,
 )
 
 Touch = Callable[..., Path]
-LIST = Path("list.csv")
 
 
 def test_an_earlier_name_counts_before_an_earlier_place(tmp_path: Path, touch: Touch) -> None:
@@ -76,43 +69,3 @@ def test_a_row_without_a_cell_that_is_needed_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestUnreadable, match="line 3: 2 cells, and not 4"):
         list(csv_rows(path, ["id", "text"]))
     assert [row["id"] for _, row in csv_rows(path, ["id"])] == ["a", "c"]
-
-
-@given(st.text())
-def test_a_sentence_is_one_line_without_control_characters(text: str) -> None:
-    try:
-        sentence = sentence_of(LIST, "line 1", text)
-    except ManifestUnreadable:
-        assert any("\ud800" <= character <= "\udfff" for character in text)
-        return
-    assert sentence == " ".join(sentence.split())
-    assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in sentence)
-
-
-@pytest.mark.parametrize("value", [None, 3, ["a"], "\udc80"])
-def test_what_is_no_sentence_is_named(value: object) -> None:
-    with pytest.raises(ManifestUnreadable, match=r"line 7: .* is no sentence"):
-        sentence_of(LIST, "line 7", value)
-
-
-@pytest.mark.parametrize("value", [None, 3, "", "  ", "a\nb", "\x1b[2J", "\ud800"])
-def test_what_is_no_class_name_is_named(value: object) -> None:
-    with pytest.raises(ManifestUnreadable, match=r"line 7: .* is no class name"):
-        label_of(LIST, "line 7", value)
-
-
-@pytest.mark.parametrize(("value", "seconds"), [("19.3", 19.3), (4, 4.0), (-1.5, -1.5), (" 2 ", 2.0)])
-def test_a_number_may_be_written_as_text(value: object, seconds: float) -> None:
-    assert seconds_of(LIST, "line 1", value) == seconds
-
-
-@pytest.mark.parametrize("value", ["", "1:30", "nan", "inf", float("nan"), 1e999, 10**400, True, None, [1.0]])
-def test_what_is_no_finite_number_is_named(value: object) -> None:
-    with pytest.raises(ManifestUnreadable, match=r"line 7: .* is no number of seconds"):
-        seconds_of(LIST, "line 7", value)
-
-
-@pytest.mark.parametrize("row", [None, [], {}, {"name": 3}, {"name": None}])
-def test_a_member_of_another_kind_is_named(row: object) -> None:
-    with pytest.raises(DatasetError, match="entry 2: no 'name' of kind str"):
-        member(LIST, "entry 2", row, "name", str)
