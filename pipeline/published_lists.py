@@ -11,7 +11,8 @@ A list is named as FILE, or as FILE:KEY for a part of a JSON file, with dots bet
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,10 @@ def read_classes(name: str) -> tuple[str, ...]:
     if name in CLASS_LISTS:
         return class_list(name)
     path, key = _place(name)
+    if not path.exists() and path.parent == Path():
+        raise ListUnreadable(
+            path, f"there is no such file, and the lists that ship are {', '.join(CLASS_LISTS)}"
+        )
     names = _names(path, key)
     seen: set[str] = set()
     for found in names:
@@ -78,24 +83,38 @@ def read_draws(names: Sequence[str], manifest: Manifest, trained: Coverage) -> D
     Raises:
         ListUnreadable: if it is no such list, or names a video that is not listed to be trained on.
     """
-    known = {_key(video.video_id): video for video in trained.found}
-    without_features = {_key(video_id): video_id for video_id in trained.missing}
-    rounds, missing = [], []
+    known: dict[str, Video | None] = {video.video_id: video for video in trained.found}
+    known |= dict.fromkeys(trained.missing)  # listed, and without features
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for video_id in known:
+        by_name[_name(video_id)].append(video_id)
+    rounds, missing = [], dict[str, None]()
     for name in names:
         path, key = _place(name)
         for listed in _rounds(path, key, manifest.dataset):
-            keys = [_key(video) for video in listed]
-            absent = [
-                video
-                for video, own in zip(listed, keys, strict=True)
-                if own not in known and own not in without_features
-            ]
-            if absent:
-                why = f"{len(absent):,} of its videos are not among those to train on, such as {absent[0]!r}"
-                raise ListUnreadable(path, why)
-            rounds.append(tuple(known[own] for own in dict.fromkeys(keys) if own in known))
-            missing += [without_features[own] for own in keys if own in without_features]
-    return Draws(tuple(rounds), tuple(dict.fromkeys(missing)))
+            video_ids = dict.fromkeys(_found(path, listed, known, by_name))
+            rounds.append(tuple(video for video in map(known.get, video_ids) if video is not None))
+            missing |= {video_id: None for video_id in video_ids if known[video_id] is None}
+    return Draws(tuple(rounds), tuple(missing))
+
+
+def _found(
+    path: Path, listed: Sequence[str], known: Mapping[str, object], by_name: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Find drawn videos by their id, or by their name alone, whatever folder and suffix a release gave them."""
+    found: list[str] = []
+    absent: list[str] = []
+    for video in listed:
+        video_id = _without_suffix(video)
+        ids = [video_id] if video_id in known else by_name.get(_name(video_id), [])
+        if len(ids) > 1:
+            raise ListUnreadable(path, f"{video!r} is the name of several videos: {', '.join(ids[:3])}")
+        found += ids
+        absent += [video] if not ids else []
+    if absent:
+        why = f"{len(absent):,} of its videos are not among those to train on, such as {absent[0]!r}"
+        raise ListUnreadable(path, why)
+    return found
 
 
 def _place(name: str) -> tuple[Path, str | None]:
@@ -211,7 +230,9 @@ def _plain(name: str) -> str:
     return "".join(character for character in str(name).lower() if character.isalnum())
 
 
-def _key(video_id: str) -> str:
-    """Compare ids without folder and suffix, which differ between releases."""
-    name = video_id.rpartition("/")[2]
-    return video_id_of(name) if name.lower().endswith(VIDEO_SUFFIXES) else name
+def _name(video_id: str) -> str:
+    return video_id.rpartition("/")[2]
+
+
+def _without_suffix(video: str) -> str:
+    return video_id_of(video) if video.lower().endswith(VIDEO_SUFFIXES) else video
