@@ -41,8 +41,13 @@ def outlook(presence: Presence) -> Iterator[Expectation]:
     for split in splits:
         for stage, role in (("vlp train", "train"), ("vlp eval", listed.test_role)):
             videos = listed.videos_in(str(split), role)
-            if videos:
-                yield Expectation(f"{stage} ({split})", "; ".join(_of_role(videos, missing, role)))
+            by_caption = bool(videos) and not any(video.labels for video in videos)
+            if not videos or (by_caption and role == "train"):
+                continue
+            command = (
+                f"{stage} retrieval" if by_caption and any(video.captions for video in videos) else stage
+            )
+            yield Expectation(f"{command} ({split})", "; ".join(_of_role(videos, missing, role)))
     if not splits:
         yield Expectation("vlp eval", "; ".join(_of_role(listed.videos, missing, "listed")))
 

@@ -65,3 +65,11 @@ def test_videos_without_label_or_caption_are_counted_where_others_have_one() -> 
 def test_a_dataset_without_splits_is_scored_whole() -> None:
     videos = (Video("a", "a.mp4", labels=("walk",)), Video("b", "b.mp4", labels=("run",)))
     assert foreseen(videos, "b")["vlp eval"] == "1 of 2 listed videos; no video left of run"
+
+
+def test_videos_with_captions_only_are_for_retrieval() -> None:
+    videos = (video("a", "", "train", caption="one"), video("b", "", "test", caption="two"))
+    assert foreseen(videos, "a") == {
+        "vlp extract": "1 of 2 videos failed (missing), and exit status 3",
+        "vlp eval retrieval (split1)": "1 of 1 test videos",
+    }
