@@ -51,6 +51,7 @@ _COLUMNS = ("youtube_id", "time_start", "time_end")
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_SECONDS = 10**6  # names have six digits
 _TIMES = len("_000000_000010")
+_ROLES = ("train", "val", "test")
 _KEPT_FIRST = ("val", "test", "train")  # of a clip that two lists hold
 
 
@@ -86,6 +87,8 @@ def load_kinetics(
     notes += on_disk.unlisted_notes(video.path for video in videos)
     classes = tuple(sorted({*clips.labels.values()} - {""}))
     counts = clips.counts() | {"classes": len(classes)}
+    if len(lists) == len(_ROLES):
+        counts["videos"] = len(videos)
     notes += differences(counts, {name: published[name] for name in published if name in counts})
     return Manifest(
         dataset, root, videos, classes, tuple(notes), test_role="val", default_split=DEFAULT_SPLIT
@@ -113,15 +116,11 @@ def _lists_in(place: Path, number: str) -> dict[str, list[Path]]:
     own = [(match, path) for match, path in matches if match["number"] in {number, None}]
     own.sort(key=lambda found: (not found[0]["number"], bool(found[0]["edition"]), found[1].name))
     roles = [(_USES[match["use"].lower()], path) for match, path in own]
-    return {
-        role: paths
-        for role in ("train", "val", "test")
-        if (paths := [path for listed, path in roles if listed == role])
-    }
+    return {role: paths for role in _ROLES if (paths := [path for listed, path in roles if listed == role])}
 
 
 def _list_notes(lists: Mapping[str, Sequence[Path]]) -> Iterator[str]:
-    absent = [role for role in ("train", "val", "test") if role not in lists]
+    absent = [role for role in _ROLES if role not in lists]
     others = [path.name for paths in lists.values() for path in paths[1:]]
     if absent or others:
         yield f"lists read: {', '.join(paths[0].name for paths in lists.values())}"

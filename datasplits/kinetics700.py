@@ -11,7 +11,13 @@ from vlp.datasplits.manifest import Manifest
 
 SOURCE = "https://github.com/cvdfoundation/kinetics-dataset: kinetics-700, videos and lists"
 LAYOUT = kinetics.LAYOUT
-PUBLISHED = {"classes": 700, "default train": 545317, "default val": 35000, "default test": 70000}
+PUBLISHED = {
+    "videos": 650317,
+    "classes": 700,
+    "default train": 545317,
+    "default val": 35000,
+    "default test": 70000,
+}
 OPTIONS = kinetics.OPTIONS
 
 

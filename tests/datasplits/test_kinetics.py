@@ -248,7 +248,8 @@ def test_what_differs_from_the_published_counts_is_noted_of_the_lists_that_are_t
     notes = read(tmp_path).notes
     assert "default train: 2 listed, 246,534 published" in notes
     assert "classes: 2 listed, 400 published" in notes
-    assert not any("default val" in note for note in notes)
+    assert not any(name in note for note in notes for name in ("default val", "videos:"))
+    assert "videos: 5 listed, 306,245 published" in read(tmp_path, val=VAL, test=TEST).notes
 
 
 CELLS = st.text(max_size=12) | st.sampled_from(
