@@ -6,7 +6,7 @@ end after their video does, by up to 1.54 seconds: they are clipped to its lengt
 they start: they are dropped as segments, while the video keeps their class, since to classify it needs no times.
 Class names hold ``/`` and follow in the order of their numbers, from ``Charades_v1_classes.txt``. The caption is the
 ``script`` that people acted; ``captions=descriptions`` takes what others saw in the video instead, one to four
-sentences, with semicolons between them.
+texts, with semicolons between them.
 """
 
 import re
