@@ -19,6 +19,7 @@ from pathlib import Path
 from vlp.datasplits.counts import differences
 from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable, RootMissing
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest, Video, video_id_of
+from vlp.datasplits.manifest_file import no_garbage_collection
 from vlp.datasplits.official import VideosOnDisk, annotation_places, csv_rows, plain_text
 from vlp.datasplits.options import Option
 
@@ -74,7 +75,13 @@ def load_kinetics(
         SplitLeak: if two lists hold one clip, unless these are dropped.
         OutsideRoot: if a link on disk leads out of the root.
     """
-    lists = _find_lists(dataset, root, annotations)
+    with no_garbage_collection():
+        return _manifest(dataset, root, _find_lists(dataset, root, annotations), published, leaks)
+
+
+def _manifest(
+    dataset: str, root: Path, lists: Mapping[str, Sequence[Path]], published: Mapping[str, int], leaks: str
+) -> Manifest:
     clips = _Clips()
     for role, paths in lists.items():
         for clip, label in _rows(paths[0], role):
@@ -247,8 +254,7 @@ class _Clips:
         files: dict[str, str] = {}
         for path in paths:
             files.setdefault(video_id_of(path[path.rfind("/") + 1 :]), path)
-        if not files:
-            return files
-        num_clips = Counter(clip[:-_TIMES] for clip in self.roles)
-        alone = [clip for clip in self.roles if clip not in files and num_clips[clip[:-_TIMES]] == 1]
-        return files | {clip: files[clip[:-_TIMES]] for clip in alone if clip[:-_TIMES] in files}
+        whole = [clip for clip in self.roles if clip not in files and clip[:-_TIMES] in files]
+        num_clips = Counter(clip[:-_TIMES] for clip in self.roles) if whole else Counter()
+        files |= {clip: files[clip[:-_TIMES]] for clip in whole if num_clips[clip[:-_TIMES]] == 1}
+        return files

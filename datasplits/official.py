@@ -5,6 +5,7 @@ import io
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +196,18 @@ class VideosOnDisk:
 
     def __init__(self, root: Path, classes: Iterable[str]) -> None:
         self.paths = sorted(path for path in files_below(root) if path.lower().endswith(VIDEO_SUFFIXES))
-        folders = {name.lower() for name in classes}
-        self._found: dict[str, str] = {}
+        self._folders = {name.lower() for name in classes}
+
+    @cached_property
+    def _found(self) -> dict[str, str]:
+        """Map what a video may be looked for by to its path; not made where only `paths` are used."""
+        found: dict[str, str] = {}
         for path in self.paths:
             folder, name = ["", *path.lower().split("/")][-2:]
-            keys = [f"{folder}/{name}"] if folder in folders else [f"{folder}/{name}", name]
+            keys = [f"{folder}/{name}"] if folder in self._folders else [f"{folder}/{name}", name]
             for key in (*keys, *map(video_id_of, keys)):
-                self._found.setdefault(key, path)
+                found.setdefault(key, path)
+        return found
 
     def path_of(self, label: str, name: str) -> str:
         """Return where the video ``name`` of a class lies, or ``label/name`` if it is not there.
