@@ -113,7 +113,12 @@ def _classes(path: Path) -> dict[str, str]:
 
 @dataclass
 class _Ends:
-    """Instances that leave their video, or end before they start: (video, class) of each."""
+    """Videos with instances that end after them or are of no time, each as often as it has one.
+
+    Attributes:
+        clipped: of instances that were cut to the video's length.
+        dropped: of instances that nothing is left of.
+    """
 
     clipped: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vlp.datasplits import class_lists, load_dataset
 from vlp.datasplits.class_lists import CLASS_LISTS, class_list, resolve_names
@@ -64,6 +66,23 @@ def test_all_names_without_a_class_are_named() -> None:
     ) as caught:
         resolve_names(["kick", "swim", "kick balls"], ["kick", "kick_ball"])
     assert (caught.value.names, caught.value.num_classes) == (("swim", "kick balls"), 2)
+
+
+NAMES = st.text(max_size=6) | st.sampled_from(["kick_ball", "Kick Ball", "KickBall", "kick", ""])
+
+
+@given(names=st.lists(NAMES, max_size=4), classes=st.lists(NAMES, max_size=4))
+def test_a_resolved_name_is_a_class_of_the_same_words(names: list[str], classes: list[str]) -> None:
+    words = {class_text(name) for name in classes}
+    unmatched = tuple(name for name in names if class_text(name) not in words)
+    if unmatched:
+        with pytest.raises(UnmatchedNames) as caught:
+            resolve_names(names, classes)
+        assert caught.value.names == unmatched
+    else:
+        resolved = resolve_names(names, classes)
+        assert {*resolved} <= {*classes}
+        assert [*map(class_text, resolved)] == [*map(class_text, names)]
 
 
 def test_every_ucf101_name_is_in_classInd_txt() -> None:  # noqa: N802  # the file's name
