@@ -229,3 +229,17 @@ def test_what_an_inconsistency_quotes_is_printed() -> None:
         if place.prints is not None and place.prints not in texts[place.paper]
     ]
     assert missing == []
+
+
+@pytest.mark.skipif(PAPERS is None, reason="VLP_PAPERS names no folder with the papers as text")
+def test_what_is_counted_is_stated() -> None:
+    texts = {name: text_of(paper) for name, paper in NUMBERS.papers.items()}
+    counted = {
+        (row.paper.name, row.settings[name])
+        for row in NUMBERS.rows
+        for name in ("num_test_videos", "num_frames", "num_trials", "shots")
+        if name in row.settings
+    }
+    for name, count in sorted(counted):
+        spellings = {str(count), f"{count:,}", f"{count:,}".replace(",", ", ")}
+        assert any(times(one, texts[name]) for one in spellings), (name, count)

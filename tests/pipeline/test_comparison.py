@@ -206,7 +206,9 @@ def test_few_shot_is_compared_with_as_many_videos_and_classes() -> None:
 
 
 def test_zero_shot_names_what_was_trained_on_and_the_template() -> None:
+    split = {"split": "split1", "num_expected": 1530, "num_found": 1530}
     own = {"protocol": "zero-shot", "dataset": "hmdb51", "method": "zero_shot", "num_classes": 51}
+    own |= {"splits": [split], "num_expected": 1530, "num_found": 1530}
     plain = compared(
         **own,
         settings=to_json(resolve("zero_shot")),
