@@ -114,7 +114,7 @@ def ls(
     columns = ("paper", "table", "row", "", "protocol", "dataset", "as printed")
     print_table(columns, [_listed(row) for row in kept])
     out.print(
-        f"\n{len(kept)} rows. !: it disagrees with another number; docs/published.md says which.",
+        f"\n{len(kept)} rows. !: something of it disagrees; docs/published.md says what.",
         markup=False,
     )
 

@@ -34,6 +34,8 @@ LABELS = {
 _TRAINING = ("optimizer", "learning_rate", "batch_size", "num_epochs")
 _NOT_WORTH_SAYING = {"started_from": "nothing"}
 """Settings of ours that no paper states where it does the same."""
+_UNTRAINED = ("zero_shot",)
+"""Methods whose results record no recipe, as there is none."""
 
 SAME_SETTINGS = "rows of the same task and method, whose stated settings of the method are ours"
 SAME_METHOD = "rows of the same task and method, with other settings of the method"
@@ -157,10 +159,10 @@ def compare(facts: ResultFacts, published: Sequence[PublishedRow], *, every_row:
     task = [row for row in published if _is_same_task(row, facts)]
     same_method = [row for row in task if row.method == facts.method]
     same_settings = [row for row in same_method if not list(_of_method(row, facts))]
-    choices = ((SAME_SETTINGS, same_settings), (SAME_METHOD, same_method), (SAME_TASK, task), (NO_ROW, task))
-    choice, rows = next(pair for pair in choices if pair[1] or pair[0] == NO_ROW)
-    if every_row and task:
-        choice, rows = EVERY_ROW, task
+    choices = [(SAME_SETTINGS, same_settings), (SAME_METHOD, same_method), (SAME_TASK, task)]
+    if every_row:
+        choices = [(EVERY_ROW, task)]
+    choice, rows = next((pair for pair in choices if pair[1]), (NO_ROW, []))
     compared = (_compared(row, facts) for row in rows)
     return Comparison(facts, choice, tuple(sorted(compared, key=lambda found: len(found.differing))))
 
@@ -215,7 +217,7 @@ def _of_method(row: PublishedRow, facts: ResultFacts) -> Iterator[Difference]:
 
 
 def _of_training(row: PublishedRow, facts: ResultFacts) -> Iterator[Difference]:
-    if not facts.recipe:  # nothing was trained by gradients
+    if facts.method in _UNTRAINED or facts.recipe.get("optimizer") == "none":
         if row.recipe:
             yield Difference("recipe.optimizer", "none", _words(row.recipe.get("optimizer", "one")))
         return

@@ -50,7 +50,7 @@ class ResultFacts:
         measured: by the names of `published_rows.METRICS`.
         settings: by the names of `published_rows.SETTINGS`, those that are recorded.
         config: of the method.
-        recipe: how it was trained; empty where nothing was.
+        recipe: how it was trained and tested; empty where that is not recorded.
         remarks: what makes the numbers other than they seem, in words.
     """
 
@@ -86,7 +86,7 @@ def facts_of(result: Mapping[str, Any]) -> ResultFacts:
         measured=measured,
         settings=_settings(result, protocol, config, recipe),
         config=config,
-        recipe=recipe if recipe.get("optimizer") != "none" else {},
+        recipe=recipe,
         remarks=tuple(_remarks(result)),
     )
 

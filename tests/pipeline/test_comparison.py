@@ -207,7 +207,12 @@ def test_few_shot_is_compared_with_as_many_videos_and_classes() -> None:
 
 def test_zero_shot_names_what_was_trained_on_and_the_template() -> None:
     split = {"split": "split1", "num_expected": 1530, "num_found": 1530}
-    own = {"protocol": "zero-shot", "dataset": "hmdb51", "method": "zero_shot", "num_classes": 51}
+    own: dict[str, Any] = {
+        "protocol": "zero-shot",
+        "dataset": "hmdb51",
+        "method": "zero_shot",
+        "num_classes": 51,
+    }
     own |= {"splits": [split], "num_expected": 1530, "num_found": 1530}
     plain = compared(
         **own,
@@ -222,7 +227,7 @@ def test_zero_shot_names_what_was_trained_on_and_the_template() -> None:
     ]
     line = 'template: "a human action of {}." here, "human action of {}." in the paper'
     assert line in [str(found) for found in by_template["CLIP, hand-crafted A"].differing]
-    run = {"run": "runs/x", "trained_on": {"dataset": "ucf101"}}
+    run: dict[str, Any] = {"run": "runs/x", "trained_on": {"dataset": "ucf101"}}
     trained = compared(
         **{**own, "method": "motion_prompts"}, **run, settings=to_json(resolve("motion_prompts"))
     )
@@ -327,6 +332,11 @@ def test_no_settings_break_the_comparison(config: dict[str, Any], recipe: dict[s
         "recipe": {**settings["recipe"], **recipe},
     }
     assert compare(facts_of({**result(), "settings": settings}), PUBLISHED).rows
+
+
+def test_a_recipe_that_is_not_recorded_is_not_taken_for_none() -> None:
+    settings = {**result()["settings"], "recipe": None}
+    assert "recipe.optimizer: not recorded here, adamw in the paper" in differing(compared(settings=settings))
 
 
 def test_a_huge_batch_is_no_number() -> None:
