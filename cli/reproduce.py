@@ -23,7 +23,7 @@ _MEASURES = {
     "top5": "top-5",
     "top1_top5_mean": "(top-1 + top-5) / 2",
     "harmonic_mean": "harmonic mean",
-    "mean_average_precision": "mAP",
+    "mean_ap": "mAP",
     "recall_at_1": "R@1",
     "recall_at_5": "R@5",
     "recall_at_10": "R@10",

@@ -26,7 +26,7 @@ _PERCENT = (
     "base",
     "novel",
     "harmonic_mean",
-    "mean_average_precision",
+    "mean_ap",
     "recall_at_1",
     "recall_at_5",
     "recall_at_10",
@@ -45,8 +45,8 @@ localisation at a temporal IoU, "ar" the average recall at so many proposals."""
 SETTINGS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("model", "pretrained", "templates", "class_text", "trained_on", "started_from"), (str,)),
     **dict.fromkeys(("image_tower", "text_tower"), (str,)),
-    **dict.fromkeys(("num_frames", "num_clips", "num_crops", "num_trials"), (int,)),
-    **dict.fromkeys(("shots", "num_classes", "num_test_videos"), (int,)),
+    **dict.fromkeys(("num_frames", "num_clips", "num_crops", "num_trials", "num_class_sets"), (int,)),
+    **dict.fromkeys(("shots", "num_classes", "num_test_videos", "most_videos_a_class"), (int,)),
     "ways": (int, str),
     "splits": (list,),
 }

@@ -26,13 +26,15 @@ LABELS = {
     "shots": "training videos a class",
     "ways": "classes a trial",
     "num_trials": "trials",
+    "most_videos_a_class": "videos a class to draw from",
     "splits": "split",
     "num_classes": "classes",
+    "num_class_sets": "sets of classes",
     "num_test_videos": "test videos a split",
 }
 """What a setting is called in a line."""
 _TRAINING = ("optimizer", "learning_rate", "batch_size", "num_epochs")
-_NOT_WORTH_SAYING = {"started_from": "nothing"}
+_NOT_WORTH_SAYING = {"started_from": "nothing", "most_videos_a_class": "all"}
 """Settings of ours that no paper states where it does the same."""
 _UNTRAINED = ("zero_shot",)
 """Methods whose results record no recipe, as there is none."""
@@ -171,7 +173,9 @@ def _is_same_task(row: PublishedRow, facts: ResultFacts) -> bool:
     if (row.protocol, row.dataset) != (facts.protocol, facts.dataset):
         return False
     drawn = ("shots", "ways") if row.protocol == "few-shot" else ()
-    return all(row.settings.get(name) in (None, facts.settings.get(name)) for name in drawn)
+    pairs = ((row.settings.get(name), facts.settings.get(name)) for name in drawn)
+    # Published lists of videos know their own number of shots, which a result does not record.
+    return all(published is None or ours is None or published == ours for published, ours in pairs)
 
 
 def _compared(row: PublishedRow, facts: ResultFacts) -> ComparedRow:

@@ -14,7 +14,7 @@ from vlp.datasplits.templates import TEMPLATE_SETS
 from vlp.pipeline.report.figures import number
 from vlp.pipeline.report.reading import looked_up
 
-OVER_SPLITS = "standard deviation over splits"
+OVER_SPLITS = "standard deviation over splits, or sets of classes"
 OVER_TRIALS = "half of the 95% interval over trials"
 _MOST_CHARACTERS = 80
 _MOST = 10**12
@@ -93,7 +93,7 @@ def facts_of(result: Mapping[str, Any]) -> ResultFacts:
 
 def _measured(result: Mapping[str, Any]) -> dict[str, Measured]:
     """Find the numbers: at the top, or, of retrieval, by split."""
-    kinds = {"_std": OVER_SPLITS, "_interval": OVER_TRIALS}
+    kinds = {"_interval": OVER_TRIALS, "_std": OVER_SPLITS}
     found = {}
     for name in METRICS:
         value = _value(result, name)
@@ -141,8 +141,10 @@ def _settings(
         "shots": "all" if protocol == "closed-set" and shots is None else shots,
         "ways": _ways(result) if protocol == "few-shot" else None,
         "num_trials": len(trials) if isinstance(trials, list) else None,
-        "splits": [name for name in names if name is not None] or None,
+        "most_videos_a_class": _count(result.get("most_videos_a_class")) or "all",
+        "splits": list(dict.fromkeys(name for name in names if name is not None)) or None,
         "num_classes": _count(result.get("num_classes")),
+        "num_class_sets": len({_text(split.get("class_set")) for split in splits} - {None}) or None,
         "num_test_videos": _num_listed(result, splits),
     }
     return {name: value for name, value in found.items() if value is not None}
@@ -206,6 +208,9 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
     pairs = sum(len(held) for split in splits if isinstance(held := split.get("duplicates_allowed"), list))
     if pairs:
         lines.append(f"{pairs:,} tested files are in train too")
+    chosen = _plain(result.get("dataset_options"))
+    if chosen:
+        lines.append(one_line(f"read with {', '.join(f'{name}={value}' for name, value in chosen.items())}"))
     return lines
 
 

@@ -178,6 +178,7 @@ def trials(**changed: Any) -> dict[str, Any]:
         "settings": to_json(resolve("ju2022", row="A3")),
         "top1": 0.55,
         "top1_interval": 0.0123,
+        "top1_std": 0.03,
         "shots": 5,
         "ways": 51,
         "num_classes": 51,
@@ -203,6 +204,40 @@ def test_few_shot_is_compared_with_as_many_videos_and_classes() -> None:
     assert {row.row.settings["shots"] for row in two.rows} == {2}
     seven = compare(facts_of(trials(shots=7)), PUBLISHED)
     assert seven.choice == NO_ROW
+    listed = compare(facts_of(trials(shots=None)), PUBLISHED)  # the lists of videos know how many
+    assert {row.row.settings["shots"] for row in listed.rows} >= {5}
+    assert "training videos a class: not recorded here, 5 in the paper" in differing(listed)
+
+
+def test_trials_drawn_from_a_hundred_videos_a_class_are_told_from_those_of_all() -> None:
+    own = {"dataset": "kinetics400", "split": None, "ways": 5, "num_classes": 24, "trials": [{}] * 200}
+    assert differing(compare(facts_of(trials(**own, most_videos_a_class=100)), PUBLISHED)) == []
+    said = "videos a class to draw from: all here, 100 in the paper"
+    assert differing(compare(facts_of(trials(**own, most_videos_a_class=None)), PUBLISHED)) == [said]
+
+
+def test_sets_of_classes_and_options_of_the_data_set_are_told() -> None:
+    splits = [{"split": "default", "class_set": f"draw {number}"} for number in (1, 2, 3)]
+    own = {"protocol": "zero-shot", "dataset": "kinetics600", "method": "zero_shot", "num_classes": 160}
+    found = compared(**own, splits=splits, dataset_options={"compat": "true", "odd": {"a": 1}})
+    assert (not_stated(found)["sets of classes"], not_stated(found)["split"]) == ("3", "default")
+    assert found.facts.remarks == ("read with compat=true",)
+
+
+def test_several_actions_a_video_are_compared_by_their_mean_precision() -> None:
+    own = {
+        "protocol": "multi-label",
+        "dataset": "charades",
+        "method": "actionclip",
+        "top1": None,
+        "top5": None,
+    }
+    found = compared(**own, mean_ap=0.2345, settings=to_json(resolve("actionclip")))
+    (row,) = found.rows
+    assert [(figure.metric, figure.ours, figure.published) for figure in row.figures] == [
+        ("mean_ap", pytest.approx(23.45), "44.3")
+    ]
+    assert "image tower: frozen here, tuned in the paper" in differing(found)
 
 
 def test_zero_shot_names_what_was_trained_on_and_the_template() -> None:
@@ -424,10 +459,12 @@ def test_templates_of_one_sentence_are_sets_of_ours() -> None:
 
 def test_measures_are_named_as_results_name_them() -> None:
     from vlp.pipeline.results import SUMMARISED
+    from vlp.pipeline.tasks.multilabel import SplitPrecision
     from vlp.pipeline.tasks.retrieval import RECALLS
 
     assert {*SUMMARISED} - {"mean_class"} <= METRICS.keys()
     assert {f"recall_at_{k}" for k in RECALLS} <= METRICS.keys()
+    assert {field.name for field in fields(SplitPrecision)} & METRICS.keys() == {"mean_ap"}
 
 
 def test_comparing_needs_no_torch() -> None:
