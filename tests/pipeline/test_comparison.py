@@ -2,11 +2,9 @@
 
 import importlib
 import json
-import re
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +27,7 @@ from vlp.pipeline.comparison import (
 from vlp.pipeline.methods import METHODS
 from vlp.pipeline.recipe import Recipe
 from vlp.pipeline.result_facts import OVER_SPLITS, OVER_TRIALS, NoResult, facts_of
-from vlp.pipeline.result_files import NoResults, ResultUnreadable, read_results
 from vlp.pipeline.settings import resolve, to_json
-from vlp.stores.errors import RunDamaged, RunMissing
-from vlp.stores.runs import RunDirectory
 
 PUBLISHED = published_numbers().rows
 LATER = {"vilt_clip"}
@@ -319,22 +314,6 @@ def test_the_json_keeps_both_numbers_apart() -> None:
     assert {"setting": "split", "ours": "split1", "published": None} in row["not_stated"]
 
 
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"protocol": None}, "names no protocol"),
-        ({"dataset": ["a"]}, "names no protocol and no data set"),
-        ({"protocol": "methods"}, "table of methods"),
-        ({"top1": None, "top5": "0.9"}, "no number that a paper prints"),
-        ({"top1": 93.1, "top5": True}, "no number that a paper prints"),  # percent, and no number
-        ({"top1": 10**4000, "top5": -0.1}, "no number that a paper prints"),
-    ],
-)
-def test_what_is_no_result_is_said(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(NoResult, match=said):
-        facts_of({**result(), **changed})
-
-
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=200)
 JSON = st.recursive(
     SCALARS,
@@ -378,57 +357,6 @@ def test_a_huge_batch_is_no_number() -> None:
     settings = result()["settings"]
     settings["recipe"] |= {"batch_size": 1e308, "accumulate": 1e308}
     assert "recipe.batch_size: not recorded here, 64 in the paper" in differing(compared(settings=settings))
-
-
-def saved(folder: Path, *, results: dict[str, Any]) -> Path:
-    """A run's folder with what was measured."""
-    run = RunDirectory.create(folder / "one", {"method": {"name": "ju2022"}})
-    for name, held in results.items():
-        run.write_result(name, held)
-    return run.path
-
-
-def test_a_run_gives_all_its_measurements_and_a_file_one(tmp_path: Path) -> None:
-    words = {"rows": [{"vector": 1}]}
-    run = saved(tmp_path, results={"b": result(), "a": trials(), "prompt-semantics": words})
-    assert [(found.path.name, found.facts.protocol) for found in read_results(run)] == [
-        ("a.json", "few-shot"),
-        ("b.json", "closed-set"),
-    ]
-    (found,) = read_results(run / "results" / "b.json")
-    assert found.facts == facts_of(result())
-
-
-def test_a_run_without_measurements_and_no_run_at_all_are_told_apart(tmp_path: Path) -> None:
-    run = saved(tmp_path, results={"prompt-semantics": {"rows": []}})
-    with pytest.raises(NoResults, match="nothing has been measured"):
-        list(read_results(run))
-    with pytest.raises(RunMissing, match="Found: one"):
-        list(read_results(tmp_path / "two"))
-    (run / "results" / "b.json").write_text("{")
-    with pytest.raises(RunDamaged, match=re.escape("b.json")):
-        list(read_results(run))
-    (run / "results" / "b.json").write_text('{"protocol": 3}')
-    with pytest.raises(ResultUnreadable, match="names no protocol"):
-        list(read_results(run))
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"{", "it is no JSON"),
-        (b"\xff", "it is no JSON"),
-        (b"[" * 100_000, "it is no JSON"),
-        (b"9" * 5000, "it is no JSON"),
-        (b"[1]", "it is no JSON object"),
-        (b"{}", "names no protocol"),
-        (b" " * ((64 << 20) + 1), "more than 67,108,864 bytes"),
-    ],
-)
-def test_a_file_that_is_no_result_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(ResultUnreadable, match=said):
-        list(read_results(tmp_path / "a.json"))
 
 
 def test_every_setting_has_a_name_in_words() -> None:
