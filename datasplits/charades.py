@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vlp.datasplits.cells import label_of, sentence_of
 from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import ManifestUnreadable, SplitLeak
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest, Segment, Video
-from vlp.datasplits.official import VideosOnDisk, csv_rows, find_lists, list_lines, plain_text
+from vlp.datasplits.official import VideosOnDisk, csv_rows, find_lists, list_lines
 from vlp.datasplits.options import Option
 
 SOURCE = (
@@ -104,10 +105,7 @@ def _classes(path: Path) -> dict[str, str]:
             raise ManifestUnreadable(
                 path, [f"line {line}: {text!r} is not class c{len(classes):03d} and its name"]
             )
-        try:
-            classes[match["number"]] = plain_text(match["name"])
-        except ValueError as error:
-            raise ManifestUnreadable(path, [f"line {line}: {error}"]) from None
+        classes[match["number"]] = label_of(path, f"line {line}", match["name"])
     return classes
 
 
@@ -146,20 +144,22 @@ class _Ends:
 
 
 def _of_list(path: Path, classes: Mapping[str, str], captions: str, ends: _Ends) -> dict[str, Video]:
-    """Map the ids of a list to videos, whose paths and splits are not known yet."""
+    """Map the ids of a list to videos, whose paths and splits are not known here."""
     videos: dict[str, Video] = {}
     for line, row in csv_rows(path, _COLUMNS):
         try:
-            video = _video(row, classes, captions, ends)
+            video = _video(row, classes, ends)
             if video.video_id in videos:
                 raise ValueError(f"video {video.video_id} is listed twice")
         except ValueError as error:
             raise ManifestUnreadable(path, [f"line {line}: {error}"]) from None
-        videos[video.video_id] = video
+        texts = row["descriptions"].split(";") if captions == "descriptions" else [row["script"]]
+        sentences = filter(None, (sentence_of(path, f"line {line}", text) for text in texts))
+        videos[video.video_id] = replace(video, captions=tuple(sentences))
     return videos
 
 
-def _video(row: Mapping[str, str], classes: Mapping[str, str], captions: str, ends: _Ends) -> Video:
+def _video(row: Mapping[str, str], classes: Mapping[str, str], ends: _Ends) -> Video:
     video_id = row["id"].strip()
     if not _ID.fullmatch(video_id):
         raise ValueError(f"{video_id[:40]!r} is no video id")
@@ -167,12 +167,10 @@ def _video(row: Mapping[str, str], classes: Mapping[str, str], captions: str, en
         raise ValueError(f"{row['length'][:40]!r} is no length in seconds")
     instances = list(_instances(row["actions"], classes))
     segments = (ends.segment(video_id, *instance, length) for instance in instances)
-    sentences = row["descriptions"].split(";") if captions == "descriptions" else [row["script"]]
     return Video(
         video_id=video_id,
         path="",
         labels=tuple(dict.fromkeys(label for label, _, _ in instances)),
-        captions=tuple(filter(None, map(plain_text, sentences))),
         segments=tuple(segment for found in segments for segment in found),
         duration_seconds=length,
     )

@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vlp.datasplits.cells import label_of
 from vlp.datasplits.counts import differences
 from vlp.datasplits.errors import AnnotationsMissing, ManifestUnreadable, RootMissing
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest, Video, video_id_of
 from vlp.datasplits.manifest_file import no_garbage_collection
-from vlp.datasplits.official import VideosOnDisk, annotation_places, csv_rows, plain_text
+from vlp.datasplits.official import VideosOnDisk, annotation_places, csv_rows
 from vlp.datasplits.options import Option
 
 LAYOUT = (
@@ -137,14 +138,6 @@ def _list_notes(lists: Mapping[str, Sequence[Path]]) -> Iterator[str]:
         yield f"lists passed over: {', '.join(others)}"
 
 
-class _Labels(dict[str, str]):
-    """Labels as lists spell them, and as they are used; understood once each, and not once a row."""
-
-    def __missing__(self, text: str) -> str:
-        self[text] = plain_text(text)
-        return self[text]
-
-
 class _Times(dict[str, str]):
     """Seconds as lists spell them, and their six digits in names; what is after a point does not count."""
 
@@ -161,11 +154,14 @@ class _Times(dict[str, str]):
 
 def _rows(path: Path, role: str) -> Iterator[tuple[str, str]]:
     """Yield (clip, label or "") of a list."""
-    labels, times = _Labels(), _Times()
+    labels, times = {"": ""}, _Times()  # one text a class, and not one a row
     line = 1
     try:
-        for line, row in csv_rows(path, _COLUMNS):  # noqa: B007  # named when a row is refused
-            youtube_id, label = row["youtube_id"].strip(), labels[row.get("label", "")]
+        for line, row in csv_rows(path, _COLUMNS):
+            youtube_id, listed = row["youtube_id"].strip(), row.get("label", "").strip()
+            if listed not in labels:
+                labels[listed] = label_of(path, f"line {line}", listed)
+            label = labels[listed]
             if not _YOUTUBE_ID.fullmatch(youtube_id):
                 raise ValueError(f"{youtube_id[:40]!r} is no YouTube id")
             if not label and role != "test":

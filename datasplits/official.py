@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -150,23 +149,6 @@ def read_json(path: Path, kind: type[Any]) -> Any:
     if not isinstance(held, kind):
         raise ManifestUnreadable(path, [f"it holds no {'object' if kind is dict else 'list'} at its top"])
     return held
-
-
-def plain_text(text: str) -> str:
-    r"""Write a label or sentence with single spaces and no other white space.
-
-    Raises:
-        ValueError: if it holds another control character, or is not valid Unicode: it would steer a terminal, or could
-            not be stored.
-
-    Example:
-        >>> plain_text(" Holding  a dish\r\n")
-        'Holding a dish'
-    """
-    plain = " ".join(text.split())
-    if not plain.isprintable() and {"Cc", "Cs"} & set(map(unicodedata.category, plain)):
-        raise ValueError(f"{plain!r} holds a control character, or is not valid Unicode")
-    return plain
 
 
 def _text(path: Path) -> str:

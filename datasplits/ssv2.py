@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vlp.datasplits.cells import label_of, sentence_of
 from vlp.datasplits.counts import count_notes
 from vlp.datasplits.errors import ManifestUnreadable, SplitLeak
 from vlp.datasplits.manifest import DEFAULT_SPLIT, Manifest, Video
-from vlp.datasplits.official import VideosOnDisk, find_lists, plain_text, read_json
+from vlp.datasplits.official import VideosOnDisk, find_lists, read_json
 
 SOURCE = "https://www.qualcomm.com/developer/software/something-something-v-2-dataset: videos and label files"
 LAYOUT = (
@@ -82,10 +83,7 @@ def _classes(path: Path) -> tuple[str, ...]:
     for name, number in labels.items():
         if not str(number).isdecimal() or len(str(number)) > len("174"):
             raise ManifestUnreadable(path, [f"{name!r}: {str(number)[:40]!r} is no class number"])
-        try:
-            numbered[int(str(number))] = plain_text(name)
-        except ValueError as error:
-            raise ManifestUnreadable(path, [str(error)]) from None
+        numbered[int(str(number))] = label_of(path, f"class {number}", name)
     if sorted(numbered) != list(range(len(labels))):
         raise ManifestUnreadable(path, ["the classes are not numbered 0, 1, 2 and so on"])
     return tuple(numbered[number] for number in sorted(numbered))
@@ -115,7 +113,7 @@ def _of_list(path: Path, role: str, on_disk: VideosOnDisk, classes: Mapping[str,
     splits = ((DEFAULT_SPLIT, role),)
     for number, item in enumerate(read_json(path, list), 1):
         try:
-            video_id, template, caption = _cells(item)
+            video_id, template = _cells(item)
             if video_id in seen:
                 raise ValueError(f"video {video_id} is listed twice")
             if template not in classes and (template or role != "test"):
@@ -124,19 +122,20 @@ def _of_list(path: Path, role: str, on_disk: VideosOnDisk, classes: Mapping[str,
             raise ManifestUnreadable(path, [f"item {number}: {error}"]) from None
         seen.add(video_id)
         labels = (classes[template],) if template else ()
+        caption = sentence_of(path, f"item {number}", item.get("label", ""))
         file = on_disk.path_of("", f"{video_id}.webm")
         yield Video(video_id, file, labels=labels, captions=(caption,) if caption else (), splits=splits)
 
 
-def _cells(item: Any) -> tuple[str, str, str]:
-    """Return id, template without brackets, and filled-in template of an item; the latter two may be empty."""
+def _cells(item: Any) -> tuple[str, str]:
+    """Return the id of an item and its template without brackets, which may be empty."""
     if not isinstance(item, dict):
         raise ValueError("it is no object")
-    video_id, template, caption = (item.get(key, "") for key in ("id", "template", "label"))
+    video_id, template = item.get("id", ""), item.get("template", "")
     if isinstance(video_id, int):
         video_id = str(video_id)
-    if not all(isinstance(cell, str) for cell in (video_id, template, caption)):
-        raise ValueError("id, template and label must be text")
+    if not (isinstance(video_id, str) and isinstance(template, str)):
+        raise ValueError("id and template must be text")
     if not _ID.fullmatch(video_id):
         raise ValueError(f"{video_id[:40]!r} is no video id")
-    return video_id, _words(template), plain_text(caption)
+    return video_id, _words(template)

@@ -95,6 +95,10 @@ def test_an_id_may_be_a_number(tmp_path: Path) -> None:
     assert read(tmp_path, test=[{"id": 1420}]).videos[-1].video_id == "1420"
 
 
+def test_a_caption_that_would_steer_a_terminal_is_cleaned(tmp_path: Path) -> None:
+    assert read(tmp_path, [PUT | {"label": "a cup\x1b\n on it"}]).videos[0].captions == ("a cup on it",)
+
+
 def test_a_test_list_may_have_templates(tmp_path: Path) -> None:
     assert read(tmp_path, test=[DO]).videos[-1].labels == ("Doing something c",)
 
@@ -134,8 +138,8 @@ def test_a_video_of_two_lists_is_a_leak_that_is_named(tmp_path: Path) -> None:
         (DO | {"template": ["Doing"]}, "must be text"),
         (DO | {"template": "Doing [nothing]"}, r"'Doing nothing' is not in labels\.json"),
         ({"id": "1"}, r"'' is not in labels\.json"),
-        (DO | {"label": "a \x1b[2J"}, "control character"),
-        (DO | {"label": "a \ud800"}, "not valid Unicode"),
+        (DO | {"label": "a \ud800"}, "is no sentence"),
+        (DO | {"label": ["a"]}, "is no sentence"),
         (PUT, "video 78687 is listed twice"),
     ],
 )
@@ -157,6 +161,7 @@ def test_a_wrong_item_is_named(tmp_path: Path, item: Any, problem: str) -> None:
         {"a": "1"},
         {"a": "0", "b": "0"},
         {"a\x00": "0"},
+        {" ": "0"},
         {"\ud800": "0"},
     ],
 )
