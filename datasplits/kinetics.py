@@ -155,24 +155,26 @@ class _Times(dict[str, str]):
 def _rows(path: Path, role: str) -> Iterator[tuple[str, str]]:
     """Yield (clip, label or "") of a list."""
     labels, times = {"": ""}, _Times()  # one text a class, and not one a row
-    line = 1
-    try:
-        for line, row in csv_rows(path, _COLUMNS):
-            youtube_id, listed = row["youtube_id"].strip(), row.get("label", "").strip()
-            if listed not in labels:
-                labels[listed] = label_of(path, f"line {line}", listed)
-            label = labels[listed]
-            if not _YOUTUBE_ID.fullmatch(youtube_id):
-                raise ValueError(f"{youtube_id[:40]!r} is no YouTube id")
-            if not label and role != "test":
-                raise ValueError(f"{youtube_id} has no label")
-            if _USES.get(row.get("split", ""), role) != role:
-                raise ValueError(
-                    f"{youtube_id} is of split {row['split']}, and the list is named as of {role}"
-                )
-            yield f"{youtube_id}_{times[row['time_start']]}_{times[row['time_end']]}", label
-    except ValueError as error:
-        raise ManifestUnreadable(path, [f"line {line}: {error}"]) from None
+    for line, row in csv_rows(path, _COLUMNS):
+        listed = row.get("label", "").strip()
+        if listed not in labels:
+            labels[listed] = label_of(path, f"line {line}", listed)
+        try:
+            clip = _clip(row, role, times)
+            if not listed and role != "test":
+                raise ValueError(f"{clip} has no label")
+        except ValueError as error:
+            raise ManifestUnreadable(path, [f"line {line}: {error}"]) from None
+        yield clip, labels[listed]
+
+
+def _clip(row: Mapping[str, str], role: str, times: _Times) -> str:
+    youtube_id = row["youtube_id"].strip()
+    if not _YOUTUBE_ID.fullmatch(youtube_id):
+        raise ValueError(f"{youtube_id[:40]!r} is no YouTube id")
+    if _USES.get(row.get("split", ""), role) != role:
+        raise ValueError(f"{youtube_id} is of split {row['split']}, and the list is named as of {role}")
+    return f"{youtube_id}_{times[row['time_start']]}_{times[row['time_end']]}"
 
 
 @dataclass

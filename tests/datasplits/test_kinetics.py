@@ -210,7 +210,7 @@ def test_a_label_may_come_from_the_second_list(tmp_path: Path) -> None:
         ("yoga,a,one,11,train", "'one' is no time"),
         (f"yoga,a,{'9' * 5000},11,train", "9' is no time"),
         ("yoga,a,1000000,11,train", "'1000000' is no time"),
-        (",a,1,11,train", "a has no label"),
+        (",a,1,11,train", "a_000001_000011 has no label"),
         ("yo\x1bga,a,1,11,train", "is no class name"),
         ("yoga,a,1,11,val", "a is of split val, and the list is named as of train"),
     ],
