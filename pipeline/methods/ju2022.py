@@ -290,4 +290,6 @@ def _hide_others(logits: Tensor, labels: Tensor, num_candidates: int) -> Tensor:
     of_batch = shown.any(dim=0)
     lots = torch.rand(num_classes).to(labels.device) + of_batch
     place = lots.argsort(descending=True).argsort()
-    return logits.masked_fill(place >= of_batch.sum().clamp(min=num_candidates), float("-inf"))
+    # Not -inf: a target of 0 times that is no number where targets are chances.
+    lowest = torch.finfo(logits.dtype).min
+    return logits.masked_fill(place >= of_batch.sum().clamp(min=num_candidates), lowest)

@@ -225,3 +225,11 @@ def test_a_real_folder_of_classes(root: Path) -> None:
     assert len(manifest.videos) == 90
     assert len(manifest.classes) == 10
     assert manifest.notes == ()
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_every_dataset_has_a_page_that_the_index_names(name: str) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "datasets" / f"{name}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# `{name}`")
+    assert f"(datasets/{name}.md)" in (docs / "datasets.md").read_text(encoding="utf-8")

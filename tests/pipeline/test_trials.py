@@ -1,6 +1,7 @@
 """Protocols of many trainings, on features whose classes are known to lie apart."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from vlp.pipeline.episodes import can_be_stacked, episode_accuracies
 from vlp.pipeline.learning import Learner
 from vlp.pipeline.method_table import FIGURES, Comparison, Entry, default_entries, method_table, read_entries
 from vlp.pipeline.methods import METHODS
-from vlp.pipeline.protocols import TooFewVideos, draw_episodes
+from vlp.pipeline.protocols import ClassOverlap, TooFewVideos, draw_episodes
 from vlp.pipeline.published_lists import Draws
 from vlp.pipeline.settings import SettingsUnreadable, resolve
 from vlp.pipeline.text import class_features
 from vlp.pipeline.trained import ClosedVocabulary
-from vlp.pipeline.trials import Laboratory, base_to_novel, closed_set, episodes, few_shot
+from vlp.pipeline.trials import Laboratory, UnfitDraw, base_to_novel, closed_set, episodes, few_shot
 from vlp.stores.features import FeatureStore
 
 CLASSES = ("archery", "boxing", "diving", "fencing", "rowing", "surfing")
@@ -317,3 +318,30 @@ def test_entries_of_another_shape_are_refused(text: str, said: str, tmp_path: Pa
 def test_a_file_of_entries_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsUnreadable, match=r"gone\.yaml: No such file"):
         read_entries(tmp_path / "gone.yaml")
+
+
+def test_a_base_and_a_novel_class_of_one_name_stop_with_it(
+    manifest: Manifest, store: FeatureStore, encoder: FrozenEncoder
+) -> None:
+    twins = {"rowing": "Box_ing", "boxing": "box ing"}
+    videos = tuple(
+        replace(video, labels=tuple(twins.get(name, name) for name in video.labels))
+        for video in manifest.videos
+    )
+    named = replace(manifest, videos=videos, classes=tuple(twins.get(name, name) for name in CLASSES))
+    lab = laboratory(named, store, encoder, "residual_adapter")
+    train, test = of_split(named, store, "train"), of_split(named, store, "test")
+    with pytest.raises(ClassOverlap, match="box ing"):
+        base_to_novel(lab, train, test, shots=1, rounds=1, seed=0, tell=tell)
+
+
+def test_draws_for_another_division_are_refused_by_name(
+    manifest: Manifest, store: FeatureStore, encoder: FrozenEncoder
+) -> None:
+    lab = laboratory(manifest, store, encoder, "residual_adapter")
+    train, test = of_split(manifest, store, "train"), of_split(manifest, store, "test")
+    with pytest.raises(
+        UnfitDraw, match=r"15 of the drawn videos are of no base class, such as 'archery/3'"
+    ) as caught:
+        base_to_novel(lab, train, test, shots=1, rounds=Draws((train.found,), ()), seed=0, tell=tell)
+    assert (caught.value.label, caught.value.num_videos) == ("archery", 15)
