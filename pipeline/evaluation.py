@@ -1,6 +1,6 @@
 """Classification of videos by class texts or by a trained run; the rules are in docs/protocols.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from vlp.datasplits.templates import TEMPLATES_VERSION, template_set
 from vlp.pipeline.bank import FeatureBank, tolerated_differences, video_features
 from vlp.pipeline.class_texts import text_prompts_record
 from vlp.pipeline.clips import Clips
-from vlp.pipeline.coverage import Coverage
+from vlp.pipeline.coverage import Coverage, label_indices
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.methods import zero_shot
+from vlp.pipeline.metrics.accuracy import top_k
 from vlp.pipeline.metrics.views import aggregate_views
 from vlp.pipeline.results import (
     TIE_RULE,
@@ -147,6 +148,25 @@ def _probabilities(
     with torch.inference_mode():
         logits = method(Clips(clips)).double().cpu()
     return aggregate_views(logits.view(num_videos, num_views, -1).numpy())
+
+
+def top1_of_means(
+    coverage: Coverage, classes: Sequence[str], encoder: FrozenEncoder
+) -> Callable[[NDArray[np.float32]], float]:
+    """Make the function from the mean embeddings of videos, (B, D), to their zero-shot accuracy.
+
+    Args:
+        coverage: the B videos, in the order of the embeddings.
+        classes: C names.
+        encoder: of the texts; the embeddings' own model.
+    """
+    method = zero_shot.build(zero_shot.Config(), encoder, classes)
+    labels = label_indices(coverage.found, classes)
+
+    def top1(means: NDArray[np.float32]) -> float:
+        return top_k(_probabilities(method, means[:, np.newaxis], encoder.device), labels, 1)
+
+    return top1
 
 
 def evaluate_run(
