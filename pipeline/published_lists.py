@@ -3,7 +3,7 @@
 A list is named as FILE, or as FILE:KEY for a part of a JSON file, with dots between the keys on the way to it. Kinds:
 
 - text, a name a line; behind a video's name may stand the number of its class, which is not read: labels are ours;
-- CSV with a column ``name`` (ViFi-CLIP's label files);
+- CSV with a column ``name`` (ViFi-CLIP's label files), or, of videos, ``path``, ``video`` or ``video_id``;
 - JSON: a list of names, or of [video, number] pairs; an object of name to number; ``{"lists": {dataset: rounds}}``
   (Efficient-Prompt's draws).
 """
@@ -23,6 +23,7 @@ from vlp.pipeline.coverage import Coverage
 from vlp.pipeline.errors import PipelineError
 
 _LIMIT_BYTES = 64 << 20
+_COLUMNS = ("name", "path", "video", "video_id")
 
 
 class ListUnreadable(PipelineError):
@@ -138,10 +139,21 @@ def _names(path: Path, key: str | None) -> tuple[str, ...]:
     elif key is not None:
         raise ListUnreadable(path, f"only a JSON file has a part {key!r}")
     elif path.suffix == ".csv":
-        names = [row.get("name") or "" for row in csv.DictReader(io.StringIO(_text(path), newline=""))]
+        names = _column(path)
     else:
         names = _text(path).splitlines()
     return _checked(path, names)
+
+
+def _column(path: Path) -> list[str]:
+    rows = csv.DictReader(io.StringIO(_text(path), newline=""))
+    try:
+        column = next((name for name in _COLUMNS if name in (rows.fieldnames or ())), None)
+        if column is None:
+            raise ListUnreadable(path, f"none of its columns is called {', '.join(_COLUMNS)}")
+        return [row[column] or "" for row in rows]
+    except csv.Error as error:
+        raise ListUnreadable(path, f"line {rows.line_num}: {error}") from None
 
 
 def _checked(path: Path, names: Sequence[str]) -> tuple[str, ...]:
