@@ -22,7 +22,7 @@ official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the published lists
         ("list.txt", b"a\x1bb\n", "control character"),
         ("list.csv", b"id,label\n0,a\n", "none of its columns is called name, path, video, video_id"),
         ("list.csv", b"id,name\n0,\n", "names nothing"),
-        ("list.csv", b'id,name\n0,"' + b"a" * 200_000, "line 2: field larger"),
+        ("list.csv", b'id,name\n0,"' + b"a" * 200_000, "field larger"),
         ("list.csv", b"", "none of its columns"),
         ("list.json", b"{", "no JSON"),
         ("list.json", b"[" * 100_000, "no JSON"),
