@@ -53,6 +53,7 @@ def show(name: Name, json_output: Json = False) -> None:
     Example: vlp datasets show ucf101
     """
     from vlp.datasplits import data_root, dataset_module, options_of
+    from vlp.datasplits.class_lists import CLASS_LISTS
 
     module = dataset_module(name)
     if json_output:
@@ -65,6 +66,9 @@ def show(name: Name, json_output: Json = False) -> None:
         out.print(
             f"--dataset-option {option}={choice.default}{values}: {choice.help}", markup=False, soft_wrap=True
         )
+    lists = [listed for listed in CLASS_LISTS if listed.startswith(f"{name}-")]
+    if lists:
+        out.print(f"--classes: {', '.join(lists)}", markup=False)
     if module.PUBLISHED:
         print_table(("published", "count"), [(key, f"{count:,}") for key, count in module.PUBLISHED.items()])
 

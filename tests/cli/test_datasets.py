@@ -166,7 +166,9 @@ def test_what_later_stages_will_report_is_foreseen(typed: Type, listed: Path) ->
 
 
 def test_choices_are_shown_and_wrong_ones_refused(typed: Type, tmp_path: Path) -> None:
-    assert "--dataset-option compat=false (false, true)" in typed("datasets", "show", "hmdb51").stdout
+    shown = typed("datasets", "show", "hmdb51").stdout
+    assert "--dataset-option compat=false (false, true)" in shown
+    assert "--classes: hmdb51-5way" in shown
     refused = typed("datasets", "check", "hmdb51", "--root", tmp_path, "--dataset-option", "compat=maybe")
     assert refused.status == 2
     assert "compat cannot be 'maybe'. Known: false, true" in refused.stderr
