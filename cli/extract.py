@@ -50,6 +50,18 @@ def extract(
         int | None,
         typer.Option(min=1, help="Instead of --fps: so many frames, evenly spread over each video."),
     ] = None,
+    views: Annotated[
+        str,
+        typer.Option(
+            help="1: the centre; 2: opposite corners; 3: along the long side; 4: all corners; flip: and mirrored."
+        ),
+    ] = "1",
+    preprocess: Annotated[
+        str,
+        typer.Option(
+            help="model: its own resize and crop; short256-center224: the short side to 256, then a crop of 224."
+        ),
+    ] = "model",
     cache: Cache = None,
     device: Device = "auto",
     precision: Annotated[
@@ -79,11 +91,13 @@ def extract(
     130/143 interrupted.
     """
     from vlp.pipeline.encoder_spec import spec_with_defaults
+    from vlp.pipeline.framing import Framing
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
     if fps is not None and frames is not None:
         raise typer.BadParameter("choose one of --fps and --frames", param_hint="--frames")
     share, again, timeline = Part.parse(part), Retry.parse(retry), _timeline(fps, frames)
+    framing = Framing.parse(views, preprocess)
     listed = DatasetSource(dataset, root, annotations, manifest, dataset_options).load()
     spec = spec_with_defaults(dataset, model, pretrained)
     description, encoder = describe_encoder(spec, cache_folder(cache), device=device, precision=precision)
@@ -91,6 +105,7 @@ def extract(
         listed,
         description,
         timeline,
+        framing,
         cache=cache_folder(cache),
         part=share,
         retry=again,
@@ -168,6 +183,7 @@ def _print_plan(plan: "ExtractionPlan") -> None:
         err.print(f"Note: {note}", markup=False)
     err.print(
         f"Encoder: {description.model}, {description.pretrained}, weights {description.weights_sha256[:12]}\n"
+        f"Views: {', '.join(plan.framing.views)}, preprocess {plan.framing.variant}\n"
         f"Store: {plan.store}\n"
         f"Videos: {len(plan.listed):,} listed, {plan.num_skipped:,} done before, "
         f"{len(plan.kept_failures):,} failed before, {len(plan.pending):,} to do",
@@ -211,13 +227,17 @@ def _print_estimate(
         return
     about = "about " if found.is_sampled else ""
     out.print(
-        f"{found.num_videos:,} videos, {about}{found.num_frames:,} frames to store, "
+        f"{found.num_videos:,} videos, {about}{found.num_frames:,} frames to store, {_in_views(found.num_views)}"
         f"{about}{found.num_bytes / 1e6:,.1f} MB, {found.free_bytes / 1e9:,.1f} GB free on that disk\n"
         f"{found.num_unreadable:,} of {found.num_probed:,} files looked at cannot be read\n"
         f"Time: about {duration(found.seconds)} at {found.frames_per_second:,.0f} frames/s, measured on "
         f"{found.num_measured} videos\n"
         f"Fingerprint: {plan.fingerprint}"
     )
+
+
+def _in_views(num_views: int) -> str:
+    return "" if num_views == 1 else f"each in {num_views} views, "
 
 
 def repair_store(
@@ -239,9 +259,11 @@ def repair_store(
 
     Raises:
         StoreMismatch: if the encoder is not the store's.
+        BadFraming: if this version knows no such views.
     """
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import EncoderSpec
+    from vlp.pipeline.framing import Framing
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
     spec = EncoderSpec(store.model, str(weights.absolute()) if weights else store.pretrained)
@@ -251,6 +273,7 @@ def repair_store(
         source.load(),
         description,
         Timeline.parse(str(store.meaning["timeline"])),
+        Framing.of_meaning(store.meaning),
         cache=cache,
         part=Part(),
         retry=Retry(),

@@ -24,6 +24,18 @@ OfDataset = Annotated[str | None, typer.Option("--dataset", help="The one store 
 OfModel = Annotated[str | None, typer.Option("--model", help="Of this model, where several fit.")]
 OfTag = Annotated[str | None, typer.Option("--pretrained", help="With this tag, where several fit.")]
 
+_COLUMNS = (
+    "dataset",
+    "model",
+    "pretrained",
+    "fingerprint",
+    "num_views",
+    "videos",
+    "frames",
+    "bytes",
+    "status",
+)
+
 
 @app.command("ls")
 def list_stores(cache: Cache = None, json_output: Json = False) -> None:
@@ -41,8 +53,7 @@ def list_stores(cache: Cache = None, json_output: Json = False) -> None:
     if not rows:
         err.print(f"No stores under {folder}.", markup=False)
         return
-    names = ("dataset", "model", "pretrained", "fingerprint", "videos", "frames", "bytes", "status")
-    print_table(names, [[_cell(row[name]) for name in names] for row in rows])
+    print_table(_COLUMNS, [[_cell(row[name]) for name in _COLUMNS] for row in rows])
 
 
 @app.command()
@@ -191,9 +202,7 @@ def _summary(found: "StoreSummary") -> dict[str, Any]:
     from vlp.stores.errors import StoreError
     from vlp.stores.features import FeatureStore
 
-    nothing = dict.fromkeys(
-        ("dataset", "model", "pretrained", "fingerprint", "videos", "short", "failed", "frames", "bytes")
-    )
+    nothing = dict.fromkeys((*_COLUMNS, "short", "failed"))
     try:
         contents = _contents(FeatureStore.open(found.path))
     except StoreError as error:
@@ -217,6 +226,7 @@ def _contents(store: "FeatureStore") -> dict[str, Any]:
         "model": store.model,
         "pretrained": store.pretrained,
         "fingerprint": store.fingerprint,
+        "num_views": store.num_views,
         "videos": len(rows),
         "short": sum(columns["status"][row] == "short" for row in rows),
         "failed": len(catalog.failed),
@@ -228,7 +238,7 @@ def _contents(store: "FeatureStore") -> dict[str, Any]:
 
 
 def _provenance(store: "FeatureStore") -> dict[str, Any]:
-    names = ("num_views", "embed_dim", "batch_size", "precision", "created", "tool_versions", "meaning")
+    names = ("embed_dim", "batch_size", "precision", "created", "tool_versions", "meaning")
     return {name: getattr(store.description, name) for name in names}
 
 

@@ -1,4 +1,4 @@
-"""Frames of many videos become full batches of one shape; each video gets its own rows back."""
+"""Views of frames of many videos become full batches of one shape; each video gets its own rows back."""
 
 import time
 from collections import deque
@@ -14,7 +14,11 @@ from torch import Tensor
 
 from vlp.pipeline.decoding.results import DecodeOutcome, FrameBlock
 from vlp.pipeline.events import StageSeconds
+from vlp.pipeline.framing import Framing
 from vlp.pipeline.streams import EncodeStreams
+
+# Views cut at a time: a block of very small frames would otherwise become hundreds of megabytes of large squares.
+_PREPARED = 256
 
 
 class ImageEncoder(Protocol):
@@ -25,8 +29,8 @@ class ImageEncoder(Protocol):
         """Where it runs."""
         ...
 
-    def prepare(self, frames: Tensor) -> Tensor:
-        """Turn (n, H, W, 3) uint8 frames into (n, 3, S, S) uint8."""
+    def prepare(self, frames: Tensor, framing: Framing) -> Tensor:
+        """Turn (n, H, W, 3) uint8 frames into (n, V, 3, S, S) uint8."""
         ...
 
     def encode_images(self, images: Tensor) -> Tensor:
@@ -36,36 +40,52 @@ class ImageEncoder(Protocol):
 
 @dataclass
 class Assembly:
-    """The rows of one attempt at one video, while they are being encoded."""
+    """The rows of one attempt at one video, while they are being encoded.
+
+    A row is a frame; its views are encoded one after another, in one batch or in two.
+    """
 
     attempt: int
     parts: list[NDArray[np.float16]] = field(default_factory=list)
     pts_seconds: list[NDArray[np.float64]] = field(default_factory=list)
     frame_index: list[NDArray[np.int32]] = field(default_factory=list)
     num_rows: int = 0
+    num_views: int = 1
     num_encoded: int = 0
     outcome: DecodeOutcome | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether its decoding has ended and all its rows are encoded."""
-        return self.outcome is not None and self.num_encoded == self.num_rows
+        return self.outcome is not None and self.num_encoded == self.num_rows * self.num_views
+
+    def features(self) -> NDArray[np.float16]:
+        """Join what has been encoded: (n, V, D)."""
+        joined = np.concatenate(self.parts)
+        return joined.reshape(-1, self.num_views, joined.shape[-1])
 
 
 class BatchAssembler:
-    """Packs frames of many videos into full batches of one shape, and gives each video its rows back.
+    """Packs views of many videos into full batches of one shape, and gives each video its rows back.
 
     Args:
         encoder: prepares and encodes.
-        batch_size: B, rows of every batch; the last one is padded with zeros. Halved when memory runs out.
+        batch_size: B, views in every batch; the last one is padded with zeros. Halved when memory runs out.
+        framing: which V views of a frame.
         seconds: where preparing, and waiting for the encoder, are counted.
         streams: run the batches.
     """
 
     def __init__(
-        self, encoder: ImageEncoder, batch_size: int, seconds: StageSeconds, streams: EncodeStreams
+        self,
+        encoder: ImageEncoder,
+        batch_size: int,
+        seconds: StageSeconds,
+        streams: EncodeStreams,
+        framing: Framing,
     ) -> None:
         self._encoder = encoder
+        self._framing = framing
         self._streams = streams
         self.batch_size = batch_size
         self._seconds = seconds
@@ -77,20 +97,16 @@ class BatchAssembler:
 
     def add(self, block: FrameBlock) -> None:
         """Take a block of frames; its memory may be reused when this returns."""
-        began = time.perf_counter()
-        frames = torch.from_numpy(block.frames)
-        images = self._encoder.prepare(frames)
-        if images.untyped_storage().data_ptr() == frames.untyped_storage().data_ptr():
-            images = images.clone()  # nothing was resized: it is still a view of memory that will be reused
-        self._seconds.preparing += time.perf_counter() - began
         assembly = self._assembly(block.video_id, block.attempt)
         assembly.pts_seconds.append(block.pts_seconds.copy())
         assembly.frame_index.append(block.frame_index.copy())
-        assembly.num_rows += len(images)
-        while len(images):
-            room = max(1, self.batch_size - self._filled)  # a stream may have halved the batch meanwhile
-            self._take(assembly, images[:room])
-            images = images[room:]
+        assembly.num_rows += len(block.frames)
+        for frames in torch.split(torch.from_numpy(block.frames), max(1, _PREPARED // assembly.num_views)):
+            images = self._prepare(frames)
+            while len(images):
+                room = max(1, self.batch_size - self._filled)  # a stream may have halved the batch meanwhile
+                self._take(assembly, images[:room])
+                images = images[room:]
 
     def finish(self, outcome: DecodeOutcome) -> None:
         """Note how a video's decoding ended; rows of its earlier attempts are void."""
@@ -119,8 +135,17 @@ class BatchAssembler:
     def _assembly(self, video_id: str, attempt: int) -> Assembly:
         found = self._assemblies.get(video_id)
         if found is None or found.attempt != attempt:
-            found = self._assemblies[video_id] = Assembly(attempt)
+            found = self._assemblies[video_id] = Assembly(attempt, num_views=len(self._framing.views))
         return found
+
+    def _prepare(self, frames: Tensor) -> Tensor:
+        """Cut (n, H, W, 3) frames into (n * V, 3, S, S), the views of a frame one after another."""
+        began = time.perf_counter()
+        images = self._encoder.prepare(frames, self._framing)
+        if images.untyped_storage().data_ptr() == frames.untyped_storage().data_ptr():
+            images = images.clone()  # nothing was resized: it is still a view of memory that will be reused
+        self._seconds.preparing += time.perf_counter() - began
+        return images.flatten(0, 1)
 
     def _take(self, assembly: Assembly, images: Tensor) -> None:
         self._images.append(images)

@@ -21,8 +21,9 @@ from vlp.pipeline.encoder_spec import (
     EncoderSpec,
 )
 from vlp.pipeline.errors import DeviceUnavailable, WeightsUnusable
+from vlp.pipeline.framing import Framing
 from vlp.pipeline.open_clip_port import open_clip
-from vlp.pipeline.preprocess import normalise, resize_and_crop
+from vlp.pipeline.preprocess import cut_views, normalise
 from vlp.pipeline.weights import activation_of, build_model, canonical_sha256, find_source, stated_preprocess
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -51,16 +52,16 @@ class FrozenEncoder:
     precision: str
     weights_file: Path
 
-    def prepare(self, frames: Tensor) -> Tensor:
-        """Resize and crop (n, H, W, 3) uint8 frames into (n, 3, S, S) uint8 on the encoder's device."""
-        return resize_and_crop(frames.to(self.device, non_blocking=True), self.description.preprocess)
+    def prepare(self, frames: Tensor, framing: Framing) -> Tensor:
+        """Cut (n, H, W, 3) uint8 frames into (n, V, 3, S, S) uint8 views on the encoder's device."""
+        return cut_views(frames.to(self.device, non_blocking=True), self.description.preprocess, framing)
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
         """Encode one batch.
 
         Args:
-            images: (B, 3, S, S) uint8, from `prepare`; the caller keeps B the same for all batches.
+            images: (B, 3, S, S) uint8, views of `prepare`; the caller keeps B the same for all batches.
 
         Returns:
             (B, D) raw projected embeddings, float16, on the encoder's device; not normalised.

@@ -47,11 +47,12 @@ class Estimate:
         num_videos: to extract.
         num_probed, num_unreadable: files whose packets were looked at, and how many of them cannot be read.
         num_frames: frames that will be stored.
+        num_views: V, squares of each that will be encoded.
         num_bytes: they take on disk.
         free_bytes: of the disk they go to.
         is_sampled: whether frames and bytes are scaled up from a sample.
         num_measured: videos extracted, without storing them, to measure the speed.
-        frames_per_second: stored frames a second.
+        frames_per_second: stored frames a second, all views of each encoded.
         seconds: the whole run at that speed.
     """
 
@@ -59,6 +60,7 @@ class Estimate:
     num_probed: int
     num_unreadable: int
     num_frames: int
+    num_views: int
     num_bytes: int
     free_bytes: int
     is_sampled: bool
@@ -109,14 +111,14 @@ def _probe(plan: ExtractionPlan, most: int) -> Estimate:
         readable = [found.info.num_selected for found in pool.probe(_requests(plan, sample)) if found.info]
     share = len(plan.pending) / max(len(sample), 1)
     num_frames = math.ceil(sum(readable) * share)
-    row_bytes = (
-        len(plan.meaning["views"]) * plan.description.embed_dim * _BYTES_A_NUMBER + _BYTES_A_ROW_BESIDE
-    )
+    num_views = len(plan.framing.views)
+    row_bytes = num_views * plan.description.embed_dim * _BYTES_A_NUMBER + _BYTES_A_ROW_BESIDE
     return Estimate(
         num_videos=len(plan.pending),
         num_probed=len(sample),
         num_unreadable=len(sample) - len(readable),
         num_frames=num_frames,
+        num_views=num_views,
         num_bytes=num_frames * row_bytes,
         free_bytes=shutil.disk_usage(_existing(plan.store)).free,
         is_sampled=len(sample) < len(plan.pending),
@@ -151,6 +153,7 @@ def _measured_rate(plan: ExtractionPlan, spec: EncoderSpec, settings: Settings, 
             lambda: encoder,
             _Discarded(),
             batch_size=settings.batch_size or 16,
+            framing=plan.framing,
             attempts=lambda _: 0,
             seconds=StageSeconds(),
             stop=stop,

@@ -20,6 +20,7 @@ from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, choose_device, choose_precision, load_encoder
 from vlp.pipeline.errors import BatchSizeFixed, DeviceUnavailable, WeightsUnusable
 from vlp.pipeline.events import BatchShrunk, Event, StageSeconds, Started, Stopped, VideoFinished
+from vlp.pipeline.framing import Framing
 from vlp.pipeline.planning import ExtractionPlan, Settings, tool_versions
 from vlp.pipeline.stopping import StopRequest
 from vlp.pipeline.streams import EncodeStreams
@@ -102,6 +103,7 @@ def run_extraction(
             load,
             writer,
             batch_size=store.batch_size,
+            framing=plan.framing,
             attempts=lambda video_id: plan.attempts.get(video_id, 0),
             seconds=seconds,
             stop=stop,
@@ -119,7 +121,7 @@ def _open_store(plan: ExtractionPlan, settings: Settings, device: torch.device) 
         dataset=plan.manifest.dataset,
         model=plan.description.model,
         pretrained=plan.description.pretrained,
-        num_views=len(plan.meaning["views"]),
+        num_views=len(plan.framing.views),
         embed_dim=plan.description.embed_dim,
         batch_size=settings.batch_size or _BATCH_SIZES[device.type],
         precision=choose_precision(settings.precision, device),
@@ -156,6 +158,7 @@ def extract(
     sink: Sink,
     *,
     batch_size: int,
+    framing: Framing,
     attempts: Callable[[str], int],
     seconds: StageSeconds,
     stop: StopRequest,
@@ -168,6 +171,7 @@ def extract(
         load: loads the encoder; called once the children have begun to decode.
         sink: takes whole videos and failures.
         batch_size: B.
+        framing: which views of a frame.
         attempts: earlier attempts at a video, by id.
         seconds: filled in while it runs.
         stop: asked between any two blocks.
@@ -179,7 +183,7 @@ def extract(
     block = stop.wait_for(blocks)
     encoder = load()
     with EncodeStreams(encoder.device.type) as streams:
-        assembler = BatchAssembler(encoder, batch_size, seconds, streams)
+        assembler = BatchAssembler(encoder, batch_size, seconds, streams, framing)
         while block is not None:
             if isinstance(block, FrameBlock):
                 assembler.add(block)
@@ -242,10 +246,9 @@ def _finished(
 
 
 def _extracted(outcome: DecodeOutcome, assembly: Assembly, num_attempts: int) -> ExtractedVideo:
-    rows = np.concatenate(assembly.parts)
     return ExtractedVideo(
         video_id=outcome.video_id,
-        features=rows[:, None, :],  # one view: the centre
+        features=assembly.features(),
         pts_seconds=np.concatenate(assembly.pts_seconds),
         frame_index=np.concatenate(assembly.frame_index),
         num_expected=outcome.num_expected,

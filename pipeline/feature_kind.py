@@ -11,6 +11,7 @@ from vlp.pipeline.decoding.errors import BadTimeline
 from vlp.pipeline.decoding.timeline import Timeline
 from vlp.pipeline.encoders import choose_precision
 from vlp.pipeline.errors import DeviceUnavailable
+from vlp.pipeline.framing import BadFraming, Framing
 from vlp.stores.errors import RunDamaged, StoreError
 from vlp.stores.features import FeatureStore
 from vlp.stores.runs import CONFIG, RunDirectory
@@ -24,6 +25,7 @@ class FeatureKind:
         run: the run's folder.
         meaning: all that decides what they mean.
         timeline: which instants of a video are stored.
+        framing: which views of a frame.
         precision: of the image tower; "auto" where the run's store is no longer there.
         batch_size: of every batch of frames; None, for the device's own, where the store is no longer there.
     """
@@ -31,6 +33,7 @@ class FeatureKind:
     run: Path
     meaning: Mapping[str, Any]
     timeline: Timeline
+    framing: Framing
     precision: str = "auto"
     batch_size: int | None = None
 
@@ -46,15 +49,15 @@ class FeatureKind:
         try:
             if not isinstance(meaning, dict):
                 raise BadTimeline("")
-            kept = Timeline.parse(str(meaning.get("timeline")))
-        except BadTimeline:
+            kept, framing = Timeline.parse(str(meaning.get("timeline"))), Framing.of_meaning(meaning)
+        except (BadTimeline, BadFraming):
             raise RunDamaged(run.path / CONFIG, "it does not say what features it was trained on") from None
         path = places.get("store") if isinstance(places, dict) else None
         try:
             store = FeatureStore.open(Path(str(path)))
         except StoreError:
-            return cls(run.path, meaning, kept, str(meaning.get("precision", "auto")))
-        return cls(run.path, meaning, kept, store.precision, store.batch_size)
+            return cls(run.path, meaning, kept, framing, str(meaning.get("precision", "auto")))
+        return cls(run.path, meaning, kept, framing, store.precision, store.batch_size)
 
     @property
     def is_exact(self) -> bool:

@@ -7,7 +7,7 @@ from memory, the videos already extracted from the store's index.
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.decoding.timeline import Timeline
 from vlp.pipeline.encoder_spec import EncoderDescription
 from vlp.pipeline.errors import PipelineError
+from vlp.pipeline.framing import CENTRE, Framing
 from vlp.stores.features import FailedVideo, FeatureStore
 from vlp.stores.fingerprint import fingerprint
 from vlp.stores.locate import store_path
@@ -107,6 +108,7 @@ class ExtractionPlan:
         manifest: the dataset.
         description: the encoder.
         timeline: which instants of a video are stored.
+        framing: which views of a frame.
         meaning: all that decides what the features mean; its hash is the fingerprint.
         store: folder of the store.
         part: which share of the videos is this run's.
@@ -119,6 +121,7 @@ class ExtractionPlan:
     manifest: Manifest
     description: EncoderDescription
     timeline: Timeline
+    framing: Framing
     meaning: Mapping[str, Any]
     store: Path
     part: Part
@@ -161,21 +164,24 @@ class Settings:
 
 
 def meaning_of(
-    description: EncoderDescription, timeline: Timeline, forced_precision: str | None = None
+    description: EncoderDescription,
+    timeline: Timeline,
+    framing: Framing,
+    forced_precision: str | None = None,
 ) -> dict[str, Any]:
     """Collect all that decides what features mean, as canonical plain data.
 
     Not in it: device, decoder and batch size, which change the last bits and not the meaning, nor precision,
     unless the user forced one; and not the model's name, since the same weights have several.
     """
-    preprocess = {"variant": "model", **description.to_json()["preprocess"]}
+    applied = replace(description, preprocess=framing.applied_to(description.preprocess))
     forced = {} if forced_precision is None else {"precision": forced_precision}
     return {
         "weights": description.weights_sha256,
         "activation": description.activation,
         "embed_dim": description.embed_dim,
-        "preprocess": preprocess,
-        "views": ["centre"],
+        "preprocess": framing.meaning(applied.to_json()["preprocess"], applied.preprocess.image_size),
+        "views": list(framing.views),
         "timeline": timeline.canonical,
         "level": "embedding",
         "extraction_version": EXTRACTION_VERSION,
@@ -187,6 +193,7 @@ def plan_extraction(
     manifest: Manifest,
     description: EncoderDescription,
     timeline: Timeline,
+    framing: Framing = CENTRE,
     *,
     cache: Path,
     part: Part,
@@ -200,6 +207,7 @@ def plan_extraction(
         manifest: the dataset.
         description: the encoder.
         timeline: which instants are stored.
+        framing: which views of a frame; by default the one that the model's own transform leaves.
         cache: folder of all stores.
         part: this run's share.
         retry: which failures to try again.
@@ -209,7 +217,7 @@ def plan_extraction(
     Raises:
         StoreError: if the store is there and cannot be read.
     """
-    meaning = meaning_of(description, timeline, forced_precision)
+    meaning = meaning_of(description, timeline, framing, forced_precision)
     path = store_path(
         cache,
         dataset=manifest.dataset,
@@ -229,6 +237,7 @@ def plan_extraction(
         manifest=manifest,
         description=description,
         timeline=timeline,
+        framing=framing,
         meaning=meaning,
         store=path,
         part=part,

@@ -245,6 +245,7 @@ def _plan(videos: Sequence[Video], kind: FeatureKind, encoder: FrozenEncoder, ca
         Manifest(_DATASET, _ROOT, tuple(videos), ()),
         encoder.description,
         kind.timeline,
+        kind.framing,
         cache=cache,
         part=Part(),
         retry=Retry(),

@@ -11,6 +11,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlp.pipeline.encoder_spec import Preprocess
+from vlp.pipeline.framing import MIRRORED, MODEL, Framing, corner_of, short_side_of
+
+
+def cut_views(frames: Tensor, preprocess: Preprocess, framing: Framing) -> Tensor:
+    """Cut every view out of every frame.
+
+    Args:
+        frames: (n, H, W, 3) uint8 RGB, on the encoder's device.
+        preprocess: the encoder's.
+        framing: which V squares, of a frame of which size.
+
+    Returns:
+        (n, V, 3, S, S) uint8; of a single view it may share the memory of ``frames``.
+    """
+    applied = framing.applied_to(preprocess)
+    if framing.variant == MODEL:
+        whole = resize_and_crop(frames, applied)
+    else:
+        short_side = short_side_of(applied.image_size)
+        whole = _resize_short_side(frames.permute(0, 3, 1, 2), short_side, applied.interpolation)
+    views = [_cut(whole, view, applied.image_size) for view in framing.views]
+    return views[0][:, None] if len(views) == 1 else torch.stack(views, dim=1)
+
+
+def _cut(images: Tensor, view: str, size: int) -> Tensor:
+    height, width = images.shape[-2:]
+    top, left = corner_of(view, height, width, size)
+    square = images[..., top : top + size, left : left + size]
+    return square.flip(-1) if view in MIRRORED else square
 
 
 def resize_and_crop(frames: Tensor, preprocess: Preprocess) -> Tensor:
@@ -32,9 +61,13 @@ def resize_and_crop(frames: Tensor, preprocess: Preprocess) -> Tensor:
         scale = size / max(height, width)
         resized = _resize(images, round(height * scale), round(width * scale), preprocess.interpolation)
         return _pad_to_square(resized, size, preprocess.fill_color)
+    return _cut(_resize_short_side(images, size, preprocess.interpolation), "centre", size)
+
+
+def _resize_short_side(images: Tensor, short_side: int, interpolation: str) -> Tensor:
+    height, width = images.shape[-2:]
     short = min(height, width)
-    resized = _resize(images, size * height // short, size * width // short, preprocess.interpolation)
-    return _crop_centre(resized, size)
+    return _resize(images, short_side * height // short, short_side * width // short, interpolation)
 
 
 def _resize(images: Tensor, height: int, width: int, interpolation: str) -> Tensor:
@@ -44,13 +77,6 @@ def _resize(images: Tensor, height: int, width: int, interpolation: str) -> Tens
         return F.interpolate(images, (height, width), mode=interpolation, antialias=True)
     resized = F.interpolate(images.float(), (height, width), mode=interpolation, antialias=True)
     return resized.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def _crop_centre(images: Tensor, size: int) -> Tensor:
-    """Crop as torchvision does: half-way offsets round to even."""
-    top = round((images.shape[-2] - size) / 2)
-    left = round((images.shape[-1] - size) / 2)
-    return images[..., top : top + size, left : left + size]
 
 
 def _pad_to_square(images: Tensor, size: int, fill: int) -> Tensor:

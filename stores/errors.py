@@ -58,12 +58,23 @@ class StoreMismatch(StoreError):
 
 
 class StoreAmbiguous(StoreError):
-    """Several stores fit; one must be named."""
+    """Several stores fit; one must be named.
 
-    def __init__(self, path: Path, candidates: Sequence[Path]) -> None:
-        super().__init__(f"several stores under {path} fit: {', '.join(map(str, candidates))}.")
+    Attributes:
+        path: the cache that was searched.
+        candidates: the stores.
+        distinctions: of each, what it says of its features that not all of them say.
+    """
+
+    def __init__(self, path: Path, candidates: Sequence[Path], distinctions: Sequence[Sequence[str]]) -> None:
+        lines = [
+            f"{candidate} ({'; '.join(said)})"
+            for candidate, said in zip(candidates, distinctions, strict=True)
+        ]
+        super().__init__("\n".join([f"several stores under {path} fit:", *lines]))
         self.path = path
         self.candidates = tuple(candidates)
+        self.distinctions = tuple(map(tuple, distinctions))
 
 
 class FeaturesMissing(StoreError):

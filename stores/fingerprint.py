@@ -60,6 +60,21 @@ def differences(here: JSON, asked: JSON) -> list[str]:
     ]
 
 
+def distinctions(meanings: Sequence[JSON]) -> list[list[str]]:
+    """Name, for each of several meanings, every leaf in which not all of them agree, in order of its name.
+
+    Example:
+        >>> distinctions([{"timeline": "fps:30", "views": 1}, {"timeline": "fps:30", "views": 3}])
+        [['views: 1'], ['views: 3']]
+    """
+    held = [dict(_leaves(meaning, ())) for meaning in meanings]
+    known = sorted({keys for leaves in held for keys in leaves})
+    telling = [keys for keys in known if len({leaves.get(keys) for leaves in held}) > 1]
+    return [
+        [f"{'.'.join(keys) or 'all'}: {leaves.get(keys, 'absent')}" for keys in telling] for leaves in held
+    ]
+
+
 def _leaves(value: JSON, keys: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
     if isinstance(value, Mapping) and value:
         return [leaf for key, child in value.items() for leaf in _leaves(child, (*keys, key))]

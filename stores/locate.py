@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlp.stores.errors import FeaturesMissing, StoreAmbiguous, StoreError
+from vlp.stores.fingerprint import distinctions
 from vlp.stores.root import Description, read_root
 
 SUFFIX = ".vlp"
@@ -90,14 +91,15 @@ def select_store(
 
     Raises:
         FeaturesMissing: if there is none; it lists what exists.
-        StoreAmbiguous: if there are several.
+        StoreAmbiguous: if there are several; it says what tells them apart.
     """
     fitting = find_stores(cache, dataset, model=model, pretrained=pretrained)
     if not fitting:
         found = [str(store) for store in find_stores(cache)]
         raise FeaturesMissing(cache, dataset, model, found, pretrained=pretrained)
     if len(fitting) > 1:
-        raise StoreAmbiguous(cache, [store.path for store in fitting])
+        meanings = [store.description.meaning for store in fitting if store.description]
+        raise StoreAmbiguous(cache, [store.path for store in fitting], distinctions(meanings))
     return fitting[0].path
 
 

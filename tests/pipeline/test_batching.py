@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vlp.pipeline import batching
 from vlp.pipeline.batching import BatchAssembler
 from vlp.pipeline.decoding.results import DecodeOutcome, FrameBlock
 from vlp.pipeline.events import StageSeconds
+from vlp.pipeline.framing import CENTRE, VIEWS, Framing
 from vlp.pipeline.streams import EncodeStreams
 
 
@@ -26,8 +28,11 @@ class SumEncoder:
     memory_images: int | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    def prepare(self, frames: torch.Tensor) -> torch.Tensor:
-        return frames.permute(0, 3, 1, 2)
+    def prepare(self, frames: torch.Tensor, framing: Framing) -> torch.Tensor:
+        """View k of a frame is the frame with k added to every value."""
+        images = frames.permute(0, 3, 1, 2)[:, None]
+        views = [images + number if number else images for number in range(len(framing.views))]
+        return views[0] if len(views) == 1 else torch.cat(views, dim=1)
 
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
         if self.memory_images is not None and len(images) > self.memory_images:
@@ -90,13 +95,21 @@ def streams(request: pytest.FixtureRequest) -> Iterator[EncodeStreams]:
     sizes=st.lists(st.integers(1, 17), min_size=1, max_size=3),
     batch_size=st.integers(1, 16),
     memory_images=st.one_of(st.none(), st.integers(1, 16)),
+    views=st.sampled_from(sorted(VIEWS)),
 )
 def test_each_video_gets_its_own_rows_in_order(
-    streams: EncodeStreams, lengths: list[int], sizes: list[int], batch_size: int, memory_images: int | None
+    streams: EncodeStreams,
+    lengths: list[int],
+    sizes: list[int],
+    batch_size: int,
+    memory_images: int | None,
+    views: str,
 ) -> None:
+    framing = Framing.parse(views)
     generator = np.random.default_rng(sum(lengths))
-    videos = {f"v{n}": generator.integers(0, 256, length).tolist() for n, length in enumerate(lengths)}
-    assembler = BatchAssembler(SumEncoder(memory_images=memory_images), batch_size, StageSeconds(), streams)
+    videos = {f"v{n}": generator.integers(0, 250, length).tolist() for n, length in enumerate(lengths)}
+    encoder = SumEncoder(memory_images=memory_images)
+    assembler = BatchAssembler(encoder, batch_size, StageSeconds(), streams, framing)
     found = {}
     for item in interleaved(videos, sizes):
         assembler.add(item) if isinstance(item, FrameBlock) else assembler.finish(item)
@@ -105,22 +118,43 @@ def test_each_video_gets_its_own_rows_in_order(
     found.update({outcome.video_id: assembly for outcome, assembly in assembler.whole()})
     assert found.keys() == videos.keys()
     for video_id, values in videos.items():
-        rows = np.concatenate(found[video_id].parts)
-        assert rows.tolist() == [[value, value] for value in values]
+        expected = [[[value + number] * 2 for number in range(len(framing.views))] for value in values]
+        assert found[video_id].features().tolist() == expected
         assert np.concatenate(found[video_id].frame_index).tolist() == list(range(len(values)))
 
 
 def test_every_batch_has_one_shape_the_last_included(streams: EncodeStreams) -> None:
     encoder = SumEncoder()
-    assembler = BatchAssembler(encoder, 8, StageSeconds(), streams)
+    assembler = BatchAssembler(encoder, 8, StageSeconds(), streams, CENTRE)
     for item in interleaved({"a": list(range(11)), "b": list(range(6))}, [5]):
         assembler.add(item) if isinstance(item, FrameBlock) else assembler.finish(item)
     assembler.flush()
     assert encoder.shapes == [(8, 3, 4, 6)] * 3
 
 
+def test_small_frames_are_cut_a_bounded_number_at_a_time(
+    streams: EncodeStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One block may hold thousands of small frames, each of which becomes V large squares."""
+    prepared: list[int] = []
+
+    class CountingEncoder(SumEncoder):
+        def prepare(self, frames: torch.Tensor, framing: Framing) -> torch.Tensor:
+            prepared.append(len(frames) * len(framing.views))
+            return super().prepare(frames, framing)
+
+    monkeypatch.setattr(batching, "_PREPARED", 10)
+    assembler = BatchAssembler(CountingEncoder(), 4, StageSeconds(), streams, Framing.parse("4"))
+    assembler.add(block_of("a", 1, list(range(21)), 0))
+    assembler.finish(outcome_of("a", 1))
+    assembler.flush()
+    [(_, assembly)] = list(assembler.whole())
+    assert (max(prepared), sum(prepared)) == (8, 84)
+    assert assembly.features()[:, 3, 0].tolist() == [value + 3 for value in range(21)]
+
+
 def test_rows_of_an_abandoned_attempt_are_dropped(streams: EncodeStreams) -> None:
-    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams)
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE)
     assembler.add(block_of("a", 1, [9, 9, 9, 9, 9, 9], 0))
     assembler.add(block_of("a", 2, [1, 2], 0))
     assembler.finish(outcome_of("a", 2))
@@ -132,7 +166,7 @@ def test_rows_of_an_abandoned_attempt_are_dropped(streams: EncodeStreams) -> Non
 
 def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(streams: EncodeStreams) -> None:
     encoder = SumEncoder(memory_images=3)
-    assembler = BatchAssembler(encoder, 16, StageSeconds(), streams)
+    assembler = BatchAssembler(encoder, 16, StageSeconds(), streams, CENTRE)
     assembler.add(block_of("a", 1, list(range(16)), 0))
     assembler.flush()
     assert assembler.batch_size == 2
@@ -140,7 +174,7 @@ def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(streams: EncodeS
 
 
 def test_memory_for_not_even_one_frame_is_an_error(streams: EncodeStreams) -> None:
-    assembler = BatchAssembler(SumEncoder(memory_images=0), 4, StageSeconds(), streams)
+    assembler = BatchAssembler(SumEncoder(memory_images=0), 4, StageSeconds(), streams, CENTRE)
     assembler.add(block_of("a", 1, [1, 2, 3, 4], 0))
     with pytest.raises(torch.OutOfMemoryError):
         assembler.flush()
@@ -151,10 +185,10 @@ def test_frames_may_be_overwritten_once_they_are_taken(streams: EncodeStreams, c
     """A slot is used again for other frames; a crop that resized nothing must not go on looking into it."""
 
     class CroppingEncoder(SumEncoder):
-        def prepare(self, frames: torch.Tensor) -> torch.Tensor:
-            return super().prepare(frames)[..., crop]
+        def prepare(self, frames: torch.Tensor, framing: Framing) -> torch.Tensor:
+            return super().prepare(frames, framing)[..., crop]
 
-    assembler = BatchAssembler(CroppingEncoder(), 8, StageSeconds(), streams)
+    assembler = BatchAssembler(CroppingEncoder(), 8, StageSeconds(), streams, CENTRE)
     block = block_of("a", 1, [1, 2, 3], 0)
     assembler.add(block)
     block.frames.fill(99)
@@ -165,7 +199,7 @@ def test_frames_may_be_overwritten_once_they_are_taken(streams: EncodeStreams, c
 
 
 def test_stopping_keeps_what_is_whole_and_drops_the_rest(streams: EncodeStreams) -> None:
-    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams)
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE)
     assembler.add(block_of("whole", 1, [1, 2, 3, 4], 0))
     assembler.finish(outcome_of("whole", 1))
     assembler._collect(0)  # as the next batches would
@@ -180,7 +214,7 @@ def test_stopping_keeps_what_is_whole_and_drops_the_rest(streams: EncodeStreams)
 
 
 def test_a_failed_video_without_frames_is_settled_at_once(streams: EncodeStreams) -> None:
-    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams)
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE)
     assembler.finish(outcome_of("a", 1, "failed"))
     assert [outcome.video_id for outcome, _ in assembler.whole()] == ["a"]
     assert list(assembler.whole()) == []

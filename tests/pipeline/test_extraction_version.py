@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from vlp.pipeline.encoder_spec import Preprocess
+from vlp.pipeline.framing import Framing
 from vlp.pipeline.planning import EXTRACTION_VERSION
-from vlp.pipeline.preprocess import normalise, resize_and_crop
+from vlp.pipeline.preprocess import cut_views, normalise, resize_and_crop
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "preprocess.json").read_text())
 
@@ -34,3 +35,12 @@ def test_the_bits_of_preprocessing_belong_to_this_version(case: dict[str, object
     images = resize_and_crop(ramp(int(str(case["height"])), int(str(case["width"]))), preprocess)
     assert hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest() == case["sha256"]
     assert normalise(images, preprocess, torch.float32).mean().item() == pytest.approx(case["mean"], abs=1e-6)
+
+
+@pytest.mark.parametrize("case", GOLDEN["views"], ids=lambda case: f"{case['views']}-{case['preprocess']}")
+def test_the_bits_of_views_belong_to_this_version(case: dict[str, str]) -> None:
+    preprocess = Preprocess(48, (0.5,) * 3, (0.25,) * 3, "bicubic", "shortest")
+    framing = Framing.parse(case["views"], case["preprocess"])
+    views = [cut_views(ramp(height, width), preprocess, framing) for height, width in ((60, 80), (97, 61))]
+    digest = hashlib.sha256(b"".join(view.contiguous().numpy().tobytes() for view in views))
+    assert digest.hexdigest() == case["sha256"]

@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vlp.pipeline.encoder_spec import Preprocess
+from vlp.pipeline.framing import MODEL, SHORT_SIDE, VIEWS, Framing
 from vlp.pipeline.open_clip_port import open_clip
-from vlp.pipeline.preprocess import normalise, resize_and_crop
+from vlp.pipeline.preprocess import cut_views, normalise, resize_and_crop
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -93,3 +94,75 @@ def test_frames_do_not_depend_on_what_shares_their_batch(count: int) -> None:
     together = resize_and_crop(frames, preprocess)
     alone = resize_and_crop(frames[:1], preprocess)
     assert torch.equal(together[:1], alone)
+
+
+def views_by_pil(frame: np.ndarray, views: str, short_side: int, size: int) -> list[Image.Image]:
+    """Views by their definition: the frame as PIL resizes it, and squares of it."""
+    image = Image.fromarray(frame)
+    short = min(image.size)
+    wide, tall = (short_side * side // short for side in image.size)
+    resized = image.resize((wide, tall), Image.Resampling.BICUBIC)
+    right, bottom = wide - size, tall - size
+    middle = round(right / 2), round(bottom / 2)
+    lying = wide >= tall
+    corners = {
+        "centre": middle,
+        "top-left": (0, 0),
+        "top-right": (right, 0),
+        "bottom-left": (0, bottom),
+        "bottom-right": (right, bottom),
+        "long-side-start": (0, middle[1]) if lying else (middle[0], 0),
+        "long-side-end": (right, middle[1]) if lying else (middle[0], bottom),
+    }
+    squares = []
+    for view in VIEWS[views]:
+        left, top = corners[view.removesuffix("-mirrored")]
+        square = resized.crop((left, top, left + size, top + size))
+        squares.append(ImageOps.mirror(square) if view.endswith("-mirrored") else square)
+    return squares
+
+
+@given(
+    height=st.integers(20, 400),
+    width=st.integers(20, 400),
+    size=st.sampled_from([32, 48, 224]),
+    views=st.sampled_from(sorted(VIEWS)),
+)
+def test_every_view_is_within_three_grey_levels_of_the_same_crop_by_pil(
+    height: int, width: int, size: int, views: str
+) -> None:
+    """Odd sizes, portrait and landscape, and frames that are smaller than the view."""
+    frame = smooth_frame(height, width, seed=height * 1000 + width)
+    framing = Framing.parse(views, SHORT_SIDE)
+    preprocess = preprocess_of(size, "squash", "bilinear")  # which this variant overrules
+    [cut] = cut_views(torch.from_numpy(frame.copy())[None], preprocess, framing)
+    expected = views_by_pil(frame, views, round(size * 256 / 224), size)
+    assert cut.shape == (len(expected), 3, size, size)
+    for ours, theirs in zip(cut, expected, strict=True):
+        difference = ours.permute(1, 2, 0).numpy().astype(int) - np.asarray(theirs).astype(int)
+        assert np.abs(difference).max() <= 3
+
+
+@given(
+    height=st.integers(20, 300),
+    width=st.integers(20, 300),
+    mode=st.sampled_from(["shortest", "squash", "longest"]),
+    variant=st.sampled_from([MODEL, SHORT_SIDE]),
+)
+def test_a_mirror_image_is_the_other_view_to_the_bit(
+    height: int, width: int, mode: str, variant: str
+) -> None:
+    frames = torch.from_numpy(smooth_frame(height, width, seed=height * 1000 + width).copy())[None]
+    preprocess = preprocess_of(48, mode)
+    both = cut_views(frames, preprocess, Framing.parse("flip", variant))
+    alone = cut_views(frames, preprocess, Framing.parse("1", variant))
+    assert torch.equal(both[:, 0], alone[:, 0])
+    assert torch.equal(both[:, 1], alone[:, 0].flip(-1))
+
+
+@given(height=st.integers(20, 300), width=st.integers(20, 300))
+def test_one_view_is_the_models_own_transform(height: int, width: int) -> None:
+    frames = torch.from_numpy(smooth_frame(height, width, seed=height * 1000 + width).copy())[None]
+    preprocess = preprocess_of(48, "shortest")
+    cut = cut_views(frames, preprocess, Framing.parse("1", MODEL))
+    assert torch.equal(cut, resize_and_crop(frames, preprocess)[:, None])

@@ -88,6 +88,11 @@ def test_when_several_fit_they_are_listed(cache: Path) -> None:
     with pytest.raises(StoreAmbiguous, match="several stores under ") as caught:
         select_store(cache, dataset="ucf101", model="ViT-B-16", pretrained="openai")
     assert len(caught.value.candidates) == 2
+    assert sorted(caught.value.distinctions) == [("size: 224",), ("size: 336",)]
+    assert all(
+        f"\n{path} ({said})" in str(caught.value)
+        for path, (said,) in zip(caught.value.candidates, caught.value.distinctions, strict=True)
+    )
     assert all(FeatureStore.open(path).pretrained == "openai" for path in caught.value.candidates)
 
 
