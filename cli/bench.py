@@ -73,6 +73,34 @@ def bench_extract(
     _print(asdict(bench_extraction(plan, spec, Settings(device=device, precision=precision))), json_output)
 
 
+@app.command("pixels")
+def bench_pixels(
+    dataset: Dataset = "toy",
+    root: Root = None,
+    annotations: Annotations = None,
+    manifest: ManifestFile = None,
+    dataset_options: DatasetOptions = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    num_videos: int = typer.Option(8, min=1, help="Videos, evenly spread over the list."),
+    num_frames: int = typer.Option(32, min=1, help="Frames of each."),
+    device: Device = "auto",
+    json_output: Json = False,
+) -> None:
+    """Measure the codecs of stored pixels: bytes a frame, speed on one core, cosine to features without a codec.
+
+    Example: vlp bench pixels --dataset toy --json
+    """
+    from vlp.pipeline.benchmarks.pixels import bench_pixels as measure
+    from vlp.pipeline.encoder_spec import spec_with_defaults
+    from vlp.pipeline.planning import spread_sample
+
+    listed = DatasetSource(dataset, root, annotations, manifest, dataset_options).load()
+    paths = [listed.absolute(video) for video in spread_sample(listed.videos, num_videos)]
+    encoder = load_encoder(spec_with_defaults(dataset, model, pretrained), device)
+    _print(asdict(measure(paths, encoder, num_frames=num_frames)), json_output)
+
+
 @app.command("bank")
 def bench_bank(
     dataset: Dataset = "toy",

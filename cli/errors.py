@@ -68,6 +68,7 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
         lambda _: "vlp store info on it, or --allow-mismatch to go on with a warning",
         NO_STORE,
     ),
+    "LevelMismatch": (lambda _: "vlp store ls, and the same command with --store on another", NO_STORE),
     "StoreAmbiguous": (lambda error: f"the same command with --store {error.candidates[0]}", NO_STORE),
     "VideoMissing": (lambda _: "vlp extract again for this dataset", NO_STORE),
     "StoreDamaged": (

@@ -1,8 +1,8 @@
 """`vlp extract`: stage 1, from videos to a store of frame features."""
 
 import time
-from collections.abc import Collection
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import EncoderDescription, EncoderSpec
     from vlp.pipeline.encoders import FrozenEncoder
+    from vlp.pipeline.pixel_format import PixelFormat
     from vlp.pipeline.planning import ExtractionPlan, Settings
-    from vlp.stores.features import FeatureStore
 
 
 def extract(
@@ -49,6 +49,15 @@ def extract(
     frames: Annotated[
         int | None,
         typer.Option(min=1, help="Instead of --fps: so many frames, evenly spread over each video."),
+    ] = None,
+    level: Annotated[
+        str,
+        typer.Option(
+            help="embedding: an encoder's features; pixels: frames, for methods that work inside it."
+        ),
+    ] = "embedding",
+    codec: Annotated[
+        str | None, typer.Option(help="Of pixels: jpeg, of quality 95, or lossless. Default: jpeg.")
     ] = None,
     views: Annotated[
         str,
@@ -87,20 +96,33 @@ def extract(
 
     Example: vlp extract --dataset ucf101 --root /data/UCF-101
 
+    With --level pixels the frames themselves are stored, uncropped, with a short side of 256.
+
     A rerun extracts only what is missing. Exit status: 0 done, 1 error, 3 finished with failed videos,
     130/143 interrupted.
     """
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.pipeline.framing import Framing
+    from vlp.pipeline.pixel_format import PixelFormat
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
     if fps is not None and frames is not None:
         raise typer.BadParameter("choose one of --fps and --frames", param_hint="--frames")
     share, again, timeline = Part.parse(part), Retry.parse(retry), _timeline(fps, frames)
     framing = Framing.parse(views, preprocess)
+    of_an_encoder = {
+        "--model": model is not None,
+        "--pretrained": pretrained is not None,
+        "--views": views != "1",
+        "--preprocess": preprocess != "model",
+        "--precision": precision != "auto",
+    }
+    _check_level(level, codec, [option for option, given in of_an_encoder.items() if given])
     listed = DatasetSource(dataset, root, annotations, manifest, dataset_options).load()
-    spec = spec_with_defaults(dataset, model, pretrained)
-    description, encoder = describe_encoder(spec, cache_folder(cache), device=device, precision=precision)
+    spec = (
+        PixelFormat(codec or "jpeg") if level == "pixels" else spec_with_defaults(dataset, model, pretrained)
+    )
+    description, encoder = describe(spec, cache_folder(cache), device=device, precision=precision)
     plan = plan_extraction(
         listed,
         description,
@@ -121,7 +143,7 @@ def extract(
 
 def run_plan(
     plan: "ExtractionPlan",
-    spec: "EncoderSpec",
+    spec: "EncoderSpec | PixelFormat",
     settings: "Settings",
     *,
     encoder: "FrozenEncoder | None" = None,
@@ -133,7 +155,7 @@ def run_plan(
 
     Args:
         plan: what to do.
-        spec: the encoder.
+        spec: the encoder, or how pixels are stored.
         settings: how to do it.
         encoder: reused if already loaded.
         superseding: videos whose stored rows give way.
@@ -153,7 +175,7 @@ def run_plan(
 
 def _run(
     plan: "ExtractionPlan",
-    spec: "EncoderSpec",
+    spec: "EncoderSpec | PixelFormat",
     settings: "Settings",
     summary: "Summary",
     *,
@@ -177,18 +199,53 @@ def _run(
     summary.wall_seconds = time.perf_counter() - began
 
 
+def _check_level(level: str, codec: str | None, of_an_encoder: Sequence[str]) -> None:
+    from vlp.stores.layout import LEVELS
+
+    if level not in LEVELS:
+        raise typer.BadParameter(f"{level!r} is none of {', '.join(LEVELS)}", param_hint="--level")
+    if level != "pixels" and codec is not None:
+        raise typer.BadParameter("only a store of pixels has a codec: --level pixels", param_hint="--codec")
+    if level == "pixels" and of_an_encoder:
+        raise typer.BadParameter(
+            "pixels are stored uncropped, without an encoder", param_hint=of_an_encoder[0]
+        )
+
+
 def _print_plan(plan: "ExtractionPlan") -> None:
-    description = plan.description
-    for note in (*plan.manifest.notes, *description.notes):
+    notes, lines = _stored(plan)
+    for note in (*plan.manifest.notes, *notes):
         err.print(f"Note: {note}", markup=False)
     err.print(
-        f"Encoder: {description.model}, {description.pretrained}, weights {description.weights_sha256[:12]}\n"
-        f"Views: {', '.join(plan.framing.views)}, preprocess {plan.framing.variant}\n"
+        f"{lines}\n"
         f"Store: {plan.store}\n"
         f"Videos: {len(plan.listed):,} listed, {plan.num_skipped:,} done before, "
         f"{len(plan.kept_failures):,} failed before, {len(plan.pending):,} to do",
         markup=False,
     )
+
+
+def _stored(plan: "ExtractionPlan") -> tuple[Sequence[str], str]:
+    """Say what is stored of a frame: notes, and the lines."""
+    from vlp.pipeline.pixel_format import SHORT_SIDE, PixelFormat
+
+    description = plan.description
+    if isinstance(description, PixelFormat):
+        return (), f"Pixels: uncropped, short side {SHORT_SIDE}, {description.codec}"
+    weights = f"{description.model}, {description.pretrained}, weights {description.weights_sha256[:12]}"
+    views = f"{', '.join(plan.framing.views)}, preprocess {plan.framing.variant}"
+    return description.notes, f"Encoder: {weights}\nViews: {views}"
+
+
+def describe(
+    spec: "EncoderSpec | PixelFormat", cache: Path, *, device: str = "auto", precision: str = "auto"
+) -> "tuple[EncoderDescription | PixelFormat, FrozenEncoder | None]":
+    """Describe an encoder (`describe_encoder`); how pixels are stored says all of itself."""
+    from vlp.pipeline.pixel_format import PixelFormat
+
+    if isinstance(spec, PixelFormat):
+        return spec, None
+    return describe_encoder(spec, cache, device=device, precision=precision)
 
 
 def describe_encoder(
@@ -216,7 +273,7 @@ def _timeline(fps: str | None, frames: int | None) -> "Timeline":
 
 
 def _print_estimate(
-    plan: "ExtractionPlan", spec: "EncoderSpec", settings: "Settings", *, json_output: bool
+    plan: "ExtractionPlan", spec: "EncoderSpec | PixelFormat", settings: "Settings", *, json_output: bool
 ) -> None:
     from vlp.pipeline.estimation import estimate
 
@@ -238,49 +295,3 @@ def _print_estimate(
 
 def _in_views(num_views: int) -> str:
     return "" if num_views == 1 else f"each in {num_views} views, "
-
-
-def repair_store(
-    store: "FeatureStore",
-    video_ids: Collection[str],
-    source: DatasetSource,
-    *,
-    weights: Path | None = None,
-    cache: Path,
-) -> int:
-    """Extract videos of a store again, in place of their damaged rows; return the exit status.
-
-    Args:
-        store: where they are damaged.
-        video_ids: which.
-        source: the store's dataset, and where its videos are.
-        weights: the weights file, if the store was made from one.
-        cache: where descriptions of encoders are remembered.
-
-    Raises:
-        StoreMismatch: if the encoder is not the store's.
-        BadFraming: if this version knows no such views.
-    """
-    from vlp.pipeline.decoding.timeline import Timeline
-    from vlp.pipeline.encoder_spec import EncoderSpec
-    from vlp.pipeline.framing import Framing
-    from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
-
-    spec = EncoderSpec(store.model, str(weights.absolute()) if weights else store.pretrained)
-    description, encoder = describe_encoder(spec, cache)
-    precision = store.meaning.get("precision")
-    plan = plan_extraction(
-        source.load(),
-        description,
-        Timeline.parse(str(store.meaning["timeline"])),
-        Framing.of_meaning(store.meaning),
-        cache=cache,
-        part=Part(),
-        retry=Retry(),
-        forced_precision=None if precision is None else str(precision),
-    )
-    store.check_meaning(plan.meaning)
-    damaged = tuple(video for video in plan.listed if video.video_id in video_ids)
-    plan = replace(plan, store=store.path, listed=damaged, pending=damaged, kept_failures=())
-    settings = Settings(precision="auto" if precision is None else str(precision))
-    return run_plan(plan, spec, settings, encoder=encoder, superseding=frozenset(video_ids), show=err)

@@ -125,7 +125,7 @@ def repair(
 
     Example: vlp store repair --dataset ucf101 --root /data/UCF-101
     """
-    from vlp.cli.extract import repair_store
+    from vlp.cli.repair import repair_store
     from vlp.stores.features import FeatureStore
     from vlp.stores.maintenance import compact
 

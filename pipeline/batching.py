@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,12 @@ _PREPARED = 256
 
 
 class ImageEncoder(Protocol):
-    """The part of `FrozenEncoder` that batching needs."""
+    """The part of `FrozenEncoder` that batching needs; `PixelCoder` has it too."""
+
+    @property
+    def wants_full_batches(self) -> bool:
+        """Whether a batch of another shape could change the rows."""
+        ...
 
     @property
     def device(self) -> torch.device:
@@ -30,11 +35,11 @@ class ImageEncoder(Protocol):
         ...
 
     def prepare(self, frames: Tensor, framing: Framing) -> Tensor:
-        """Turn (n, H, W, 3) uint8 frames into (n, V, 3, S, S) uint8."""
+        """Turn (n, H, W, 3) uint8 frames into (n, V, 3, S, S) uint8; pixels are not square."""
         ...
 
-    def encode_images(self, images: Tensor) -> Tensor:
-        """Turn (B, 3, S, S) uint8 into (B, D) float16."""
+    def encode_images(self, images: Tensor) -> Tensor | NDArray[Any]:
+        """Turn (B, 3, S, S) uint8 into rows: (B, D) float16; pixels become (B, 1) of bytes."""
         ...
 
 
@@ -46,7 +51,7 @@ class Assembly:
     """
 
     attempt: int
-    parts: list[NDArray[np.float16]] = field(default_factory=list)
+    parts: list[NDArray[Any]] = field(default_factory=list)
     pts_seconds: list[NDArray[np.float64]] = field(default_factory=list)
     frame_index: list[NDArray[np.int32]] = field(default_factory=list)
     num_rows: int = 0
@@ -59,8 +64,8 @@ class Assembly:
         """Whether its decoding has ended and all its rows are encoded."""
         return self.outcome is not None and self.num_encoded == self.num_rows * self.num_views
 
-    def features(self) -> NDArray[np.float16]:
-        """Join what has been encoded: (n, V, D)."""
+    def features(self) -> NDArray[Any]:
+        """Join what has been encoded: (n, V, D) float16; pixels are (n, 1, 1) of bytes."""
         joined = np.concatenate(self.parts)
         return joined.reshape(-1, self.num_views, joined.shape[-1])
 
@@ -92,7 +97,7 @@ class BatchAssembler:
         self._images: list[Tensor] = []
         self._owners: list[tuple[Assembly, int]] = []
         self._filled = 0
-        self._in_flight: deque[tuple[Future[Tensor], list[tuple[Assembly, int]]]] = deque()
+        self._in_flight: deque[tuple[Future[NDArray[Any]], list[tuple[Assembly, int]]]] = deque()
         self._assemblies: dict[str, Assembly] = {}
 
     def add(self, block: FrameBlock) -> None:
@@ -148,6 +153,8 @@ class BatchAssembler:
         return images.flatten(0, 1)
 
     def _take(self, assembly: Assembly, images: Tensor) -> None:
+        if self._images and self._images[0].shape[1:] != images.shape[1:]:
+            self._encode()  # uncropped frames of another size
         self._images.append(images)
         self._owners.append((assembly, len(images)))
         self._filled += len(images)
@@ -160,15 +167,17 @@ class BatchAssembler:
         self._images, self._owners, self._filled = [], [], 0
         self._collect(self._streams.count)  # one more waits, so that no stream ever does
 
-    def _encode_padded(self, images: Tensor) -> Tensor:
+    def _encode_padded(self, images: Tensor) -> NDArray[Any]:
         """Encode in padded batches; where memory runs out, go on with half the batch, which `batch_size` tells."""
         parts = []
         while len(images):
             size = self.batch_size
             batch = images[:size]
-            padding = images.new_zeros((size - len(batch), *images.shape[1:]))
+            lacking = size - len(batch) if self._encoder.wants_full_batches else 0
+            padding = images.new_zeros((lacking, *images.shape[1:]))
             try:
-                parts.append(self._encoder.encode_images(torch.cat([batch, padding]))[: len(batch)].cpu())
+                rows = self._encoder.encode_images(torch.cat([batch, padding]))[: len(batch)]
+                parts.append(rows.cpu().numpy() if isinstance(rows, Tensor) else rows)
                 images = images[len(batch) :]
             except torch.OutOfMemoryError:
                 if size == 1:
@@ -177,14 +186,14 @@ class BatchAssembler:
                 self.batch_size = min(
                     self.batch_size, size // 2
                 )  # another stream may have halved it meanwhile
-        return torch.cat(parts)
+        return np.concatenate(parts)
 
     def _collect(self, keep: int) -> None:
         """Bring finished batches to the host, all but the ``keep`` newest."""
         while len(self._in_flight) > keep:
             encoded, owners = self._in_flight.popleft()
             began = time.perf_counter()
-            rows = encoded.result().numpy()
+            rows = encoded.result()
             self._seconds.encoding += time.perf_counter() - began
             start = 0
             for assembly, count in owners:

@@ -52,6 +52,11 @@ class FrozenEncoder:
     precision: str
     weights_file: Path
 
+    @property
+    def wants_full_batches(self) -> bool:
+        """Whether a batch of another shape could change the rows: it picks other kernels."""
+        return True
+
     def prepare(self, frames: Tensor, framing: Framing) -> Tensor:
         """Cut (n, H, W, 3) uint8 frames into (n, V, 3, S, S) uint8 views on the encoder's device."""
         return cut_views(frames.to(self.device, non_blocking=True), self.description.preprocess, framing)

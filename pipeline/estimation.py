@@ -11,10 +11,11 @@ from pathlib import Path
 from vlp.datasplits.errors import OutsideRoot
 from vlp.datasplits.manifest import Video
 from vlp.pipeline.decoding.pool import DecodePool
-from vlp.pipeline.decoding.results import DecodeRequest
+from vlp.pipeline.decoding.results import DecodeRequest, VideoInfo
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.events import StageSeconds, VideoFinished
+from vlp.pipeline.pixel_format import PixelFormat
 from vlp.pipeline.planning import ExtractionPlan, Settings, spread_sample
 from vlp.stores.features import ExtractedVideo, FailedVideo
 
@@ -94,7 +95,7 @@ def check_disk(plan: ExtractionPlan) -> Estimate:
     return found
 
 
-def estimate(plan: ExtractionPlan, spec: EncoderSpec, settings: Settings) -> Estimate:
+def estimate(plan: ExtractionPlan, spec: EncoderSpec | PixelFormat, settings: Settings) -> Estimate:
     """Probe the videos, and extract a few without storing them to learn the speed."""
     found = _probe(plan, _PROBED_BY_A_DRY_RUN)
     sample = spread_sample(plan.pending, _MEASURED_VIDEOS)
@@ -108,21 +109,26 @@ def estimate(plan: ExtractionPlan, spec: EncoderSpec, settings: Settings) -> Est
 def _probe(plan: ExtractionPlan, most: int) -> Estimate:
     sample = spread_sample(plan.pending, most) if plan.pending else []
     with DecodePool(plan.timeline, num_children=1) as pool:
-        readable = [found.info.num_selected for found in pool.probe(_requests(plan, sample)) if found.info]
+        readable = [found.info for found in pool.probe(_requests(plan, sample)) if found.info]
     share = len(plan.pending) / max(len(sample), 1)
-    num_frames = math.ceil(sum(readable) * share)
-    num_views = len(plan.framing.views)
-    row_bytes = num_views * plan.description.embed_dim * _BYTES_A_NUMBER + _BYTES_A_ROW_BESIDE
+    num_bytes = sum(info.num_selected * _row_bytes(plan, info) for info in readable)
     return Estimate(
         num_videos=len(plan.pending),
         num_probed=len(sample),
         num_unreadable=len(sample) - len(readable),
-        num_frames=num_frames,
-        num_views=num_views,
-        num_bytes=num_frames * row_bytes,
+        num_frames=math.ceil(sum(info.num_selected for info in readable) * share),
+        num_views=len(plan.framing.views),
+        num_bytes=math.ceil(num_bytes * share),
         free_bytes=shutil.disk_usage(_existing(plan.store)).free,
         is_sampled=len(sample) < len(plan.pending),
     )
+
+
+def _row_bytes(plan: ExtractionPlan, info: VideoInfo) -> int:
+    if isinstance(plan.description, PixelFormat):
+        return plan.description.estimated_bytes(info.height, info.width) + _BYTES_A_ROW_BESIDE
+    num_views = len(plan.framing.views)
+    return num_views * plan.description.embed_dim * _BYTES_A_NUMBER + _BYTES_A_ROW_BESIDE
 
 
 def _requests(plan: ExtractionPlan, videos: Iterable[Video]) -> list[DecodeRequest]:
@@ -139,12 +145,19 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
-def _measured_rate(plan: ExtractionPlan, spec: EncoderSpec, settings: Settings, sample: list[Video]) -> float:
+def _measured_rate(
+    plan: ExtractionPlan, spec: EncoderSpec | PixelFormat, settings: Settings, sample: list[Video]
+) -> float:
+    from vlp.pipeline.batching import ImageEncoder
     from vlp.pipeline.encoders import load_encoder
     from vlp.pipeline.extraction import extract
+    from vlp.pipeline.pixels import PixelCoder
     from vlp.pipeline.stopping import StopRequest
 
-    encoder = load_encoder(spec, device=settings.device, precision=settings.precision)
+    if isinstance(spec, PixelFormat):
+        encoder: ImageEncoder = PixelCoder(spec)
+    else:
+        encoder = load_encoder(spec, device=settings.device, precision=settings.precision)
     with StopRequest() as stop, DecodePool(plan.timeline, num_children=settings.children) as pool:
         began = time.perf_counter()
         events = extract(

@@ -16,11 +16,13 @@ from vlp.datasplits.errors import OutsideRoot
 from vlp.pipeline.batching import Assembly, BatchAssembler, ImageEncoder
 from vlp.pipeline.decoding.pool import DecodePool
 from vlp.pipeline.decoding.results import DecodeOutcome, DecodeRequest, FrameBlock
-from vlp.pipeline.encoder_spec import EncoderSpec
+from vlp.pipeline.encoder_spec import EncoderDescription, EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, choose_device, choose_precision, load_encoder
 from vlp.pipeline.errors import BatchSizeFixed, DeviceUnavailable, WeightsUnusable
 from vlp.pipeline.events import BatchShrunk, Event, StageSeconds, Started, Stopped, VideoFinished
 from vlp.pipeline.framing import Framing
+from vlp.pipeline.pixel_format import NUM_CHANNELS, PRECISION, PixelFormat
+from vlp.pipeline.pixels import PixelCoder
 from vlp.pipeline.planning import ExtractionPlan, Settings, tool_versions
 from vlp.pipeline.stopping import StopRequest
 from vlp.pipeline.streams import EncodeStreams
@@ -50,7 +52,7 @@ class Sink(Protocol):
 
 def run_extraction(
     plan: ExtractionPlan,
-    spec: EncoderSpec,
+    spec: EncoderSpec | PixelFormat,
     settings: Settings,
     *,
     seconds: StageSeconds,
@@ -62,7 +64,7 @@ def run_extraction(
 
     Args:
         plan: what to do.
-        spec: the encoder.
+        spec: the encoder, or how pixels are stored.
         settings: how to do it.
         seconds: filled in while it runs.
         stop: asked between any two blocks of frames.
@@ -76,13 +78,16 @@ def run_extraction(
         StoreError: if the store cannot be opened, locked or written.
         PipelineError: if the encoder cannot be loaded.
     """
-    device = choose_device(settings.device)
-    store = _open_store(plan, settings, device)
-    precision = _resumed_precision(settings.precision, store, device)
+    device, precision = _place(spec, settings)
+    store = _open_store(plan, settings, device, precision)
+    if isinstance(spec, EncoderSpec):
+        precision = _resumed_precision(settings.precision, store, device)
 
-    def load() -> FrozenEncoder:
+    def load() -> ImageEncoder:
         if encoder is not None and (encoder.device, encoder.precision) == (device, precision):
             return encoder
+        if isinstance(spec, PixelFormat):
+            return PixelCoder(spec)
         loaded = load_encoder(spec, device=str(device), precision=precision)
         if loaded.description != plan.description:
             raise WeightsUnusable(
@@ -113,7 +118,17 @@ def run_extraction(
             yield _settle(outcome, Assembly(outcome.attempt), writer, attempts)
 
 
-def _open_store(plan: ExtractionPlan, settings: Settings, device: torch.device) -> FeatureStore:
+def _place(spec: EncoderSpec | PixelFormat, settings: Settings) -> tuple[torch.device, str]:
+    """Choose device and precision; pixels are always made on the CPU, so that their bits do not depend on it."""
+    if isinstance(spec, PixelFormat):
+        return torch.device("cpu"), PRECISION
+    device = choose_device(settings.device)
+    return device, choose_precision(settings.precision, device)
+
+
+def _open_store(
+    plan: ExtractionPlan, settings: Settings, device: torch.device, precision: str
+) -> FeatureStore:
     """Open the plan's store, or begin it with this run's batch size and precision."""
     store = FeatureStore.open_or_create(
         plan.store,
@@ -122,14 +137,18 @@ def _open_store(plan: ExtractionPlan, settings: Settings, device: torch.device) 
         model=plan.description.model,
         pretrained=plan.description.pretrained,
         num_views=len(plan.framing.views),
-        embed_dim=plan.description.embed_dim,
+        embed_dim=_width(plan.description),
         batch_size=settings.batch_size or _BATCH_SIZES[device.type],
-        precision=choose_precision(settings.precision, device),
+        precision=precision,
         tool_versions=tool_versions(),
     )
     if settings.batch_size is not None and settings.batch_size != store.batch_size:
         raise BatchSizeFixed(plan.store, store.batch_size, settings.batch_size)
     return store
+
+
+def _width(description: EncoderDescription | PixelFormat) -> int:
+    return NUM_CHANNELS if isinstance(description, PixelFormat) else description.embed_dim
 
 
 def _requests(plan: ExtractionPlan, refused: list[DecodeOutcome]) -> Iterator[DecodeRequest]:
@@ -246,9 +265,14 @@ def _finished(
 
 
 def _extracted(outcome: DecodeOutcome, assembly: Assembly, num_attempts: int) -> ExtractedVideo:
+    features, sizes = assembly.features(), None
+    if features.dtype == object:
+        pictures = features.ravel().tolist()
+        sizes = np.array([len(picture) for picture in pictures], dtype=np.int64)
+        features = np.frombuffer(b"".join(pictures), dtype=np.uint8)
     return ExtractedVideo(
         video_id=outcome.video_id,
-        features=assembly.features(),
+        features=features,
         pts_seconds=np.concatenate(assembly.pts_seconds),
         frame_index=np.concatenate(assembly.frame_index),
         num_expected=outcome.num_expected,
@@ -260,4 +284,5 @@ def _extracted(outcome: DecodeOutcome, assembly: Assembly, num_attempts: int) ->
         decoder=outcome.decoder,
         source_sha256=outcome.source_sha256,
         attempts=num_attempts,
+        sizes=sizes,
     )

@@ -17,6 +17,7 @@ from vlp.pipeline.decoding.timeline import Timeline
 from vlp.pipeline.encoder_spec import EncoderDescription
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.framing import CENTRE, Framing
+from vlp.pipeline.pixel_format import PixelFormat
 from vlp.stores.features import FailedVideo, FeatureStore
 from vlp.stores.fingerprint import fingerprint
 from vlp.stores.locate import store_path
@@ -106,7 +107,7 @@ class ExtractionPlan:
 
     Args:
         manifest: the dataset.
-        description: the encoder.
+        description: the encoder, or how pixels are stored.
         timeline: which instants of a video are stored.
         framing: which views of a frame.
         meaning: all that decides what the features mean; its hash is the fingerprint.
@@ -119,7 +120,7 @@ class ExtractionPlan:
     """
 
     manifest: Manifest
-    description: EncoderDescription
+    description: EncoderDescription | PixelFormat
     timeline: Timeline
     framing: Framing
     meaning: Mapping[str, Any]
@@ -164,16 +165,19 @@ class Settings:
 
 
 def meaning_of(
-    description: EncoderDescription,
+    description: EncoderDescription | PixelFormat,
     timeline: Timeline,
     framing: Framing,
     forced_precision: str | None = None,
 ) -> dict[str, Any]:
-    """Collect all that decides what features mean, as canonical plain data.
+    """Collect all that decides what features, or pixels, mean, as canonical plain data.
 
     Not in it: device, decoder and batch size, which change the last bits and not the meaning, nor precision,
     unless the user forced one; and not the model's name, since the same weights have several.
     """
+    if isinstance(description, PixelFormat):
+        version = {"extraction_version": EXTRACTION_VERSION}
+        return {**description.meaning, "timeline": timeline.canonical, **version}
     applied = replace(description, preprocess=framing.applied_to(description.preprocess))
     forced = {} if forced_precision is None else {"precision": forced_precision}
     return {
@@ -191,7 +195,7 @@ def meaning_of(
 
 def plan_extraction(
     manifest: Manifest,
-    description: EncoderDescription,
+    description: EncoderDescription | PixelFormat,
     timeline: Timeline,
     framing: Framing = CENTRE,
     *,
@@ -205,7 +209,7 @@ def plan_extraction(
 
     Args:
         manifest: the dataset.
-        description: the encoder.
+        description: the encoder, or how pixels are stored.
         timeline: which instants are stored.
         framing: which views of a frame; by default the one that the model's own transform leaves.
         cache: folder of all stores.

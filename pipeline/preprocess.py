@@ -30,7 +30,7 @@ def cut_views(frames: Tensor, preprocess: Preprocess, framing: Framing) -> Tenso
         whole = resize_and_crop(frames, applied)
     else:
         short_side = short_side_of(applied.image_size)
-        whole = _resize_short_side(frames.permute(0, 3, 1, 2), short_side, applied.interpolation)
+        whole = resize_short_side(frames.permute(0, 3, 1, 2), short_side, applied.interpolation)
     views = [_cut(whole, view, applied.image_size) for view in framing.views]
     return views[0][:, None] if len(views) == 1 else torch.stack(views, dim=1)
 
@@ -61,10 +61,11 @@ def resize_and_crop(frames: Tensor, preprocess: Preprocess) -> Tensor:
         scale = size / max(height, width)
         resized = _resize(images, round(height * scale), round(width * scale), preprocess.interpolation)
         return _pad_to_square(resized, size, preprocess.fill_color)
-    return _cut(_resize_short_side(images, size, preprocess.interpolation), "centre", size)
+    return _cut(resize_short_side(images, size, preprocess.interpolation), "centre", size)
 
 
-def _resize_short_side(images: Tensor, short_side: int, interpolation: str) -> Tensor:
+def resize_short_side(images: Tensor, short_side: int, interpolation: str) -> Tensor:
+    """Resize (n, 3, H, W) uint8 so that the short side is ``short_side`` pixels; the long side is rounded down."""
     height, width = images.shape[-2:]
     short = min(height, width)
     return _resize(images, short_side * height // short, short_side * width // short, interpolation)

@@ -8,9 +8,12 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Encoded = TypeVar("Encoded")
 
 # Each stream holds the activations of one batch; beyond eight, streams get several threads instead.
 _MOST_STREAMS = 8
@@ -39,6 +42,6 @@ class EncodeStreams:
     ) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def submit(self, encode: Callable[[Tensor], Tensor], images: Tensor) -> Future[Tensor]:
+    def submit(self, encode: Callable[[Tensor], Encoded], images: Tensor) -> Future[Encoded]:
         """Encode a batch as soon as a stream is free."""
         return self._threads.submit(encode, images)

@@ -1,6 +1,6 @@
 """The arrays of a segment as Zarr v3: encoded by zarr itself, read by a memory map.
 
-``features`` is one uncompressed shard whose inner chunks of 0.5 to 1 MiB lie in order without a codec
+The large array (`layout.py`) is one uncompressed shard whose inner chunks of 0.5 to 1 MiB lie in order without a codec
 of their own, so that its first bytes are the array (FACTS.md: zarr reads 1-2 k clips/s, a map 74 k).
 zarr encodes into memory and `storage.py` writes, because zarr's own writing does not flush. Reading never
 asks zarr, which shows fill values where a chunk is missing: the metadata must be exactly what is
@@ -16,26 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlp.stores import sealed, storage
+from vlp.stores.layout import Layout
 
 CHUNK_BYTES = 1 << 20
-SHARD = "features/c/0/0/0"
-ROW_ARRAYS = {"pts_seconds": "float64", "frame_index": "int32", "offsets": "int64"}
-LARGE_FILES = frozenset({SHARD, "rows/pts_seconds/c/0", "rows/frame_index/c/0"})
-SMALL_FILES = frozenset(
-    {"zarr.json", "features/zarr.json", "rows/zarr.json", "rows/offsets/c/0"}
-    | {f"rows/{name}/zarr.json" for name in ROW_ARRAYS}
-)
 _METADATA_LIMIT_BYTES = 1 << 16
+_OFFSETS = "int64"
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 _IGNORED = {"fill_value", "attributes", "storage_transformers", "dimension_names"}
 
 
-def chunk_rows(num_rows: int, row_bytes: int) -> int:
-    """Rows of an inner chunk: as even as can be, 0.5 to 1 MiB where the rows allow it.
+def chunk_rows(num_items: int, item_bytes: int) -> int:
+    """Items of an inner chunk: as even as can be, 0.5 to 1 MiB where the items allow it.
 
     Args:
-        num_rows: rows of the segment.
-        row_bytes: bytes of one row (V * D * 2).
+        num_items: of the segment.
+        item_bytes: bytes of one (V * D * 2 of a frame's embeddings).
 
     Example:
         >>> chunk_rows(2049, 1024)  # 3 chunks, 0 rows of padding
@@ -43,23 +38,23 @@ def chunk_rows(num_rows: int, row_bytes: int) -> int:
         >>> chunk_rows(10, 1024)
         10
     """
-    most = max(1, CHUNK_BYTES // row_bytes)
-    return math.ceil(num_rows / math.ceil(num_rows / most))
+    most = max(1, CHUNK_BYTES // item_bytes)
+    return math.ceil(num_items / math.ceil(num_items / most))
 
 
 def encode(
-    features: NDArray[np.float16],
-    pts_seconds: NDArray[np.float64],
-    frame_index: NDArray[np.int32],
+    layout: Layout,
+    items: NDArray[Any],
+    of_frames: Mapping[str, NDArray[Any]],
     offsets: NDArray[np.int64],
 ) -> dict[str, memoryview]:
     """Encode a segment as the files of a Zarr v3 group.
 
     Args:
-        features: (n, V, D).
-        pts_seconds: (n,).
-        frame_index: (n,).
-        offsets: (num_videos + 1,), the first row of each video, then n.
+        layout: of the store.
+        items: (m, ...) of the large array: one a frame, or as many as its size says.
+        of_frames: (n,) each, by name.
+        offsets: (num_videos + 1,), the first frame of each video, then n.
 
     Returns:
         The bytes of every file by its path in the segment.
@@ -69,91 +64,104 @@ def encode(
 
     held: dict[str, Any] = {}
     group = zarr.create_group(MemoryStore(held), zarr_format=3)
-    rows, num_views, embed_dim = features.shape
-    chunk = chunk_rows(rows, num_views * embed_dim * 2)
-    shard = math.ceil(rows / chunk) * chunk
+    chunk = chunk_rows(len(items), layout.item_bytes)
+    shard = math.ceil(len(items) / chunk) * chunk
     plain: dict[str, Any] = {"compressors": None, "filters": None, "fill_value": 0}
     plain["config"] = {"write_empty_chunks": True}
     array = group.create_array(
-        "features",
-        shape=features.shape,
-        dtype="float16",
-        chunks=(chunk, num_views, embed_dim),
-        shards=(shard, num_views, embed_dim),
+        layout.array,
+        shape=items.shape,
+        dtype=layout.dtype,
+        chunks=(chunk, *layout.item_shape),
+        shards=(shard, *layout.item_shape),
         **plain,
     )
-    array[...] = features
+    array[...] = items
     inner = group.create_group("rows")
-    beside: dict[str, NDArray[Any]] = {
-        "pts_seconds": pts_seconds,
-        "frame_index": frame_index,
-        "offsets": offsets,
-    }
-    for name, values in beside.items():
-        small = inner.create_array(
-            name, shape=values.shape, dtype=ROW_ARRAYS[name], chunks=values.shape, **plain
-        )
+    for name, dtype in {**layout.of_frames, "offsets": _OFFSETS}.items():
+        values = offsets if name == "offsets" else of_frames[name]
+        small = inner.create_array(name, shape=values.shape, dtype=dtype, chunks=values.shape, **plain)
         small[...] = values
     return {name: memoryview(buffer.as_numpy_array()).cast("B") for name, buffer in held.items()}
 
 
-def map_features(
-    root: Path, segment: str, shape: tuple[int, int, int]
-) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
-    """Map the features of a segment.
+def map_items(
+    root: Path, segment: str, layout: Layout, num_items: int
+) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Map the large array of a segment.
 
     Args:
         root: the store.
         segment: path of the segment's folder inside it.
-        shape: (n, V, D) that the commit and the store promise.
+        layout: of the store.
+        num_items: m, that the commit and the small arrays promise.
 
     Returns:
-        The features (n, V, D), read-only, and the bytes that pad the last chunk, (k,).
+        The items (m, ...), read-only, and the bytes that pad the last chunk, (k,).
 
     Raises:
         ValueError, OSError: naming the file and what is wrong with it.
     """
-    metadata = _metadata(root, f"{segment}/features")
-    rows, num_views, embed_dim = shape
-    row_bytes = num_views * embed_dim * 2
-    chunk = chunk_rows(rows, row_bytes)
-    num_chunks = math.ceil(rows / chunk)
+    metadata = _metadata(root, f"{segment}/{layout.array}")
+    chunk = chunk_rows(num_items, layout.item_bytes)
+    num_chunks = math.ceil(num_items / chunk)
     codec = {
-        "chunk_shape": [chunk, num_views, embed_dim],
-        "codecs": [_BYTES],
+        "chunk_shape": [chunk, *layout.item_shape],
+        "codecs": [_bytes_codec(layout.dtype)],
         "index_codecs": [_BYTES, {"name": "crc32c"}],
         "index_location": "end",
     }
     codecs = [{"name": "sharding_indexed", "configuration": codec}]
-    outer = [num_chunks * chunk, num_views, embed_dim]
-    promised = _promise("float16", list(shape), outer, codecs)
-    _require(metadata, "features/zarr.json", promised)
-    data_bytes, index_bytes = num_chunks * chunk * row_bytes, num_chunks * 16 + 4
-    data = _map(root, f"{segment}/{SHARD}", data_bytes + index_bytes)
-    _require_index(data[data_bytes:], num_chunks, chunk * row_bytes)
-    features = data[: rows * row_bytes].view("<f2").reshape(shape)
-    return features, data[rows * row_bytes : data_bytes]
+    shape, outer = [num_items, *layout.item_shape], [num_chunks * chunk, *layout.item_shape]
+    _require(metadata, f"{layout.array}/zarr.json", _promise(layout.dtype, shape, outer, codecs))
+    data_bytes, index_bytes = num_chunks * chunk * layout.item_bytes, num_chunks * 16 + 4
+    data = _map(root, f"{segment}/{layout.shard}", data_bytes + index_bytes)
+    _require_index(layout.shard, data[data_bytes:], num_chunks, chunk * layout.item_bytes)
+    used = num_items * layout.item_bytes
+    items = data[:used].view(np.dtype(layout.dtype).newbyteorder("<")).reshape(shape)
+    return items, data[used:data_bytes]
 
 
-def map_rows(root: Path, segment: str, name: str, num_values: int) -> NDArray[Any]:
-    """Map one of the arrays beside the features: (num_values,), read-only.
+def map_frame_values(root: Path, segment: str, layout: Layout, name: str, num_frames: int) -> NDArray[Any]:
+    """Map one of the arrays of one value a frame: (num_frames,), read-only.
 
     Raises:
         ValueError, OSError: naming the file and what is wrong with it.
     """
-    dtype = np.dtype(ROW_ARRAYS[name]).newbyteorder("<")
-    metadata = _metadata(root, f"{segment}/rows/{name}")
-    promised = _promise(ROW_ARRAYS[name], [num_values], [num_values], [_BYTES])
-    _require(metadata, f"rows/{name}/zarr.json", promised)
-    return _map(root, f"{segment}/rows/{name}/c/0", num_values * dtype.itemsize).view(dtype)
+    return _map_plain(root, segment, name, layout.of_frames[name], num_frames)
 
 
-def large_file_sizes(num_rows: int, row_bytes: int) -> dict[str, int]:
+def map_offsets(root: Path, segment: str, num_videos: int) -> NDArray[np.int64]:
+    """Map where each video begins, and the end of the last: (num_videos + 1,), read-only.
+
+    Raises:
+        ValueError, OSError: naming the file and what is wrong with it.
+    """
+    return _map_plain(root, segment, "offsets", _OFFSETS, num_videos + 1)
+
+
+def large_file_sizes(layout: Layout, num_frames: int, num_items: int) -> dict[str, int]:
     """Bytes that each large file of a segment must have."""
-    chunk = chunk_rows(num_rows, row_bytes)
-    num_chunks = math.ceil(num_rows / chunk)
-    shard = num_chunks * (chunk * row_bytes + 16) + 4
-    return {SHARD: shard, "rows/pts_seconds/c/0": num_rows * 8, "rows/frame_index/c/0": num_rows * 4}
+    chunk = chunk_rows(num_items, layout.item_bytes)
+    num_chunks = math.ceil(num_items / chunk)
+    shard = num_chunks * (chunk * layout.item_bytes + 16) + 4
+    of_frames = {
+        f"rows/{name}/c/0": num_frames * np.dtype(dtype).itemsize for name, dtype in layout.of_frames.items()
+    }
+    return {layout.shard: shard, **of_frames}
+
+
+def _map_plain(root: Path, segment: str, name: str, dtype: str, num_values: int) -> NDArray[Any]:
+    kind = np.dtype(dtype).newbyteorder("<")
+    metadata = _metadata(root, f"{segment}/rows/{name}")
+    promised = _promise(dtype, [num_values], [num_values], [_BYTES])
+    _require(metadata, f"rows/{name}/zarr.json", promised)
+    return _map(root, f"{segment}/rows/{name}/c/0", num_values * kind.itemsize).view(kind)
+
+
+def _bytes_codec(dtype: str) -> dict[str, Any]:
+    """Single bytes have no order, and zarr names none."""
+    return {"name": "bytes"} if np.dtype(dtype).itemsize == 1 else _BYTES
 
 
 def _metadata(root: Path, array: str) -> dict[str, Any]:
@@ -186,11 +194,11 @@ def _require(found: Mapping[str, Any], where: str, promised: Mapping[str, Any]) 
         raise ValueError(f"{where}: storage transformers are not read")
 
 
-def _require_index(index: NDArray[np.uint8], num_chunks: int, chunk_bytes: int) -> None:
+def _require_index(shard: str, index: NDArray[np.uint8], num_chunks: int, chunk_bytes: int) -> None:
     if sealed.crc32c(index[:-4]) != int(index[-4:].view("<u4")[0]):
-        raise ValueError(f"{SHARD}: its index does not match its checksum")
+        raise ValueError(f"{shard}: its index does not match its checksum")
     places = index[:-4].view("<u8").reshape(num_chunks, 2)
     if not (places[:, 1] == chunk_bytes).all():
-        raise ValueError(f"{SHARD}: a chunk is missing or of another size")
+        raise ValueError(f"{shard}: a chunk is missing or of another size")
     if not (places[:, 0] == np.arange(num_chunks, dtype=np.uint64) * chunk_bytes).all():
-        raise ValueError(f"{SHARD}: its chunks are not in order")
+        raise ValueError(f"{shard}: its chunks are not in order")

@@ -40,8 +40,8 @@ class VideoEntry:
         decoder: which library decoded it.
         source_sha256: of the file's bytes.
         attempts: how often decoding was tried.
-        features_crc32c: over its rows of ``features``.
-        rows_crc32c: over its rows of ``pts_seconds``, then of ``frame_index``.
+        features_crc32c: over its rows of ``features``, or its bytes of ``pixels``.
+        rows_crc32c: over its rows of ``pts_seconds``, then of ``frame_index``, then of any ``sizes``.
         supersedes: segments whose entry of this video this one replaces (after a repair).
         precision, device, batch_size, created: of the segment; created is UTC with microseconds.
     """

@@ -57,6 +57,16 @@ class StoreMismatch(StoreError):
         self.differences = tuple(differences)
 
 
+class LevelMismatch(StoreError):
+    """The store is of another level than what was to be read from it."""
+
+    def __init__(self, path: Path, found: str, asked: str) -> None:
+        super().__init__(f"{path} is a store of level {found}, not {asked}.")
+        self.path = path
+        self.found = found
+        self.asked = asked
+
+
 class StoreAmbiguous(StoreError):
     """Several stores fit; one must be named.
 

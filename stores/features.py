@@ -16,12 +16,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vlp.stores.catalog import Catalog, Videos, load_catalog
 from vlp.stores.commits import FailedVideo, VideoEntry
-from vlp.stores.errors import PartLocked, StoreDamaged, StoreMismatch, StoreMissing, VideoMissing
+from vlp.stores.errors import (
+    LevelMismatch,
+    PartLocked,
+    StoreDamaged,
+    StoreMismatch,
+    StoreMissing,
+    VideoMissing,
+)
 from vlp.stores.fingerprint import JSON, differences, fingerprint
 from vlp.stores.locate import find_stores, store_path
 from vlp.stores.locks import UnitLock
 from vlp.stores.root import Description, describe, read_root, write_root
-from vlp.stores.segments import SegmentReader
+from vlp.stores.segments import SegmentReader, VideoRows
 from vlp.stores.videos import ExtractedVideo, VideoFeatures
 
 if TYPE_CHECKING:
@@ -60,6 +67,7 @@ class FeatureStore:
         self.embed_dim = description.embed_dim
         self.batch_size = description.batch_size
         self.precision = description.precision
+        self.layout = description.layout
         self._catalog: Catalog | None = None
         self._segments: dict[str, SegmentReader] = {}
 
@@ -144,8 +152,20 @@ class FeatureStore:
         """Map the features of a video; compared with their checksums on first touch.
 
         Raises:
+            LevelMismatch: if the store holds pixels.
             VideoMissing: if it is not committed.
             StoreDamaged: if what lies on disk is not what was committed.
+        """
+        if self.layout.has_sizes:
+            raise LevelMismatch(self.path, "pixels", "embedding")
+        rows, entry = self.read_rows(video_id)
+        return VideoFeatures(rows.items, rows.of_frames["pts_seconds"], rows.of_frames["frame_index"], entry)
+
+    def read_rows(self, video_id: str) -> tuple[VideoRows, VideoEntry]:
+        """Map what a store of any level holds of a video, and say what its commit says.
+
+        Raises:
+            VideoMissing, StoreDamaged: as `read`.
         """
         catalog = self._catalog or self.catalog()
         if video_id not in catalog.winners:
@@ -154,8 +174,7 @@ class FeatureStore:
         if row is None:
             raise self._missing(catalog, video_id)
         entry = catalog.entry(row)
-        rows = self._segment(catalog, entry.segment).rows(entry)
-        return VideoFeatures(rows.features, rows.pts_seconds, rows.frame_index, entry)
+        return self._segment(catalog, entry.segment).rows(entry), entry
 
     def writer(
         self,
@@ -196,9 +215,8 @@ class FeatureStore:
     def _segment(self, catalog: Catalog, name: str) -> SegmentReader:
         if name not in self._segments:
             crc32c = catalog.index.segments[name].crc32c
-            views_and_dim = (self.num_views, self.embed_dim)
             try:
-                self._segments[name] = SegmentReader(self.path, name, views_and_dim, crc32c)
+                self._segments[name] = SegmentReader(self.path, name, self.layout, crc32c)
             except StoreDamaged as error:
                 ids = [catalog.index.columns["video_id"][row] for row in catalog.by_segment[name]]
                 raise StoreDamaged(self.path, error.what, segment=name, video_ids=ids) from error

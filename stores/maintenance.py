@@ -36,7 +36,8 @@ class VerifyReport:
     """What `verify` found.
 
     Attributes:
-        num_segments, num_videos, num_bytes: what was read: segments, videos that count, their bytes.
+        num_segments, num_videos: that were read, and count.
+        num_bytes: of the videos that are whole.
         damages: everything wrong, in order of the segments' names.
         leftovers: names inside the store that `compact` would remove; no damage.
     """
@@ -94,9 +95,9 @@ def verify(
     segments = sorted(catalog.by_segment)
     for done, name in enumerate(segments):
         on_progress(done, len(segments))
-        damages += _segment_damages(store, catalog, name)
-        num_rows = sum(catalog.index.columns["num_rows"][row] for row in catalog.by_segment[name])
-        num_bytes += num_rows * (store.num_views * store.embed_dim * 2 + 12)
+        found, read_bytes = _check_segment(store, catalog, name)
+        damages += found
+        num_bytes += read_bytes
     on_progress(len(segments), len(segments))
     damages += _lost_damages(catalog)
     leftovers = tuple(removal.name for removal in _useless(store.path, catalog))
@@ -140,20 +141,22 @@ def compact(store: FeatureStore, *, dry_run: bool = False) -> CompactReport:
         return CompactReport(removed, in_use, dry_run)
 
 
-def _segment_damages(store: FeatureStore, catalog: Catalog, name: str) -> Iterator[Damage]:
+def _check_segment(store: FeatureStore, catalog: Catalog, name: str) -> tuple[list[Damage], int]:
+    """Find what is wrong with the videos of a segment, and count the bytes of those that are whole."""
     rows = sorted(catalog.by_segment[name], key=catalog.index.columns["start"].__getitem__)
     entries = [catalog.entry(row) for row in rows]
     crc32c = catalog.index.segments[name].crc32c
     try:
-        segment = SegmentReader(store.path, name, (store.num_views, store.embed_dim), crc32c)
+        segment = SegmentReader(store.path, name, store.layout, crc32c)
     except StoreDamaged as error:
-        yield Damage(name, tuple(entry.video_id for entry in entries), error.what)
-        return
+        return [Damage(name, tuple(entry.video_id for entry in entries), error.what)], 0
+    damages, num_bytes = [], 0
     for entry in entries:
         try:
-            segment.rows(entry)
+            num_bytes += segment.rows(entry).num_bytes
         except StoreDamaged as error:
-            yield Damage(name, error.video_ids, error.what)
+            damages.append(Damage(name, error.video_ids, error.what))
+    return damages, num_bytes
 
 
 def _lost_damages(catalog: Catalog) -> Iterator[Damage]:

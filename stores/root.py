@@ -14,6 +14,7 @@ from vlp.stores import sealed, storage
 from vlp.stores.commits import SCHEMA, now
 from vlp.stores.errors import StoreDamaged, StoreMissing, StoreVersion
 from vlp.stores.fingerprint import JSON, fingerprint
+from vlp.stores.layout import Layout, layout_of
 
 _LIMIT_BYTES = 16 << 20
 _GROUP = {"zarr_format": 3, "node_type": "group"}
@@ -28,7 +29,7 @@ class Description:
     Attributes:
         meaning: all that entered the fingerprint.
         dataset, model, pretrained: names, as the user gave them.
-        num_views, embed_dim: V and D of every row.
+        num_views, embed_dim: V and D of every row; 1 and 3, the channels, where pixels are stored.
         batch_size: the one shape to which every batch is padded; kept on resume and by all workers.
         precision: of the encoder when the store was made.
         tool_versions: of the libraries that made it.
@@ -58,6 +59,12 @@ class Description:
         sealed.count(values, "batch_size", least=1)
         for name in ("meaning", "tool_versions"):
             sealed.mapping({name: dict(values[name])}, name)
+        layout_of(self.meaning, self.num_views, self.embed_dim)
+
+    @property
+    def layout(self) -> Layout:
+        """The arrays of its segments."""
+        return layout_of(self.meaning, self.num_views, self.embed_dim)
 
     @property
     def fingerprint(self) -> str:

@@ -6,9 +6,10 @@ arrays are mapped; on first touch of a video its rows are. A flipped bit, a miss
 is a `StoreDamaged`, never a fill value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,36 +17,55 @@ from numpy.typing import NDArray
 from vlp.stores import arrays, sealed, storage
 from vlp.stores.commits import COMMIT_LIMIT_BYTES, Commit, VideoEntry, read_commit
 from vlp.stores.errors import StoreDamaged
+from vlp.stores.layout import Layout
 
 _SMALL_LIMIT_BYTES = 64 << 20
 
 
+_MOST_FRAME_BYTES = 1 << 30
+
+
 @dataclass(frozen=True)
 class VideoRows:
-    """Rows of one video as the writer holds them: (n, V, D) f2, (n,) f8, (n,) i4."""
+    """One video as the writer holds it and the reader maps it.
 
-    features: NDArray[np.float16]
-    pts_seconds: NDArray[np.float64]
-    frame_index: NDArray[np.int32]
+    Attributes:
+        items: (n, V, D) f2, a row a frame; or (m,) u1, encoded frames one behind another.
+        of_frames: by name (n,) each, in the layout's order: pts_seconds f8, frame_index i4, of pixels sizes i8 too.
+    """
 
-    def features_crc32c(self) -> int:
-        """CRC-32C of the features' bytes."""
-        return sealed.crc32c(np.ascontiguousarray(self.features))
+    items: NDArray[Any]
+    of_frames: Mapping[str, NDArray[Any]]
 
-    def rows_crc32c(self) -> int:
-        """CRC-32C of the bytes of pts_seconds, then of frame_index."""
-        return sealed.crc32c(self.pts_seconds.tobytes() + self.frame_index.tobytes())
+    @property
+    def num_frames(self) -> int:
+        """Number of frames, n."""
+        return len(self.of_frames["pts_seconds"])
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all arrays."""
+        return self.items.nbytes + sum(values.nbytes for values in self.of_frames.values())
+
+    def items_crc32c(self) -> int:
+        """CRC-32C of the items' bytes."""
+        return sealed.crc32c(np.ascontiguousarray(self.items))
+
+    def frames_crc32c(self) -> int:
+        """CRC-32C of the bytes of pts_seconds, then of frame_index, then of sizes if there are any."""
+        return sealed.crc32c(b"".join(values.tobytes() for values in self.of_frames.values()))
 
 
 def write_segment(
-    root: Path, name: str, rows: Sequence[VideoRows], entries: Sequence[VideoEntry]
+    root: Path, name: str, layout: Layout, rows: Sequence[VideoRows], entries: Sequence[VideoEntry]
 ) -> tuple[Commit, int]:
     """Write a segment and commit it.
 
     Args:
         root: the store.
         name: ``<unit>-<attempt>``; new.
-        rows: the rows of each video.
+        layout: of the store.
+        rows: the arrays of each video.
         entries: what the commit says of each video, in the same order.
 
     Returns:
@@ -54,14 +74,14 @@ def write_segment(
     Raises:
         StoreFull, StoreUnwritable: from the disk; what was there before is as it was.
     """
-    offsets = np.cumsum([0, *(len(video.features) for video in rows)], dtype=np.int64)
+    offsets = np.cumsum([0, *(video.num_frames for video in rows)], dtype=np.int64)
     files = arrays.encode(
-        np.concatenate([video.features for video in rows]),
-        np.concatenate([video.pts_seconds for video in rows]),
-        np.concatenate([video.frame_index for video in rows]),
+        layout,
+        np.concatenate([video.items for video in rows]),
+        {part: np.concatenate([video.of_frames[part] for video in rows]) for part in layout.of_frames},
         offsets,
     )
-    checksums = {path: sealed.crc32c(bytes(files[path])) for path in sorted(arrays.SMALL_FILES)}
+    checksums = {path: sealed.crc32c(bytes(files[path])) for path in sorted(layout.small_files)}
     commit = Commit(name, entries[0].created, int(offsets[-1]), tuple(entries), checksums)
     data = commit.to_bytes()
     num_bytes = storage.write_folder(root, f"segments/{name}", files)
@@ -75,31 +95,31 @@ class SegmentReader:
     Args:
         root: the store.
         name: the segment.
-        views_and_dim: (V, D) of the store.
+        layout: of the store.
         commit_crc32c: CRC-32C of the commit.json from which the catalogue was made.
 
     Attributes:
         name: the segment.
-        features: (n, V, D); pts_seconds, frame_index: (n,); read-only maps, unchecked.
 
     Raises:
         StoreDamaged: if any file of the segment is not what the commit says, or commit.json is another.
     """
 
-    def __init__(self, root: Path, name: str, views_and_dim: tuple[int, int], commit_crc32c: int) -> None:
+    def __init__(self, root: Path, name: str, layout: Layout, commit_crc32c: int) -> None:
         self.name = name
+        self._layout = layout
         self._root = root
         self._folder = f"segments/{name}"
         self._checked: set[str] = set()
         try:
             commit = self._commit(commit_crc32c)
             self._check_small_files(commit)
-            self._map(commit, views_and_dim)
+            self._map(commit)
         except (OSError, ValueError) as error:
             raise StoreDamaged(root, _explain(error, root / self._folder), segment=name) from error
 
     def rows(self, entry: VideoEntry) -> VideoRows:
-        """Map the rows of a video, (n, V, D), (n,), (n,); they are compared with its checksums once.
+        """Map the arrays of a video; they are compared with its checksums once.
 
         A file cut short after this check ends the program that reads beyond its end (SIGBUS), as with
         every memory map.
@@ -107,8 +127,9 @@ class SegmentReader:
         Raises:
             StoreDamaged: naming the video.
         """
-        part = slice(entry.start, entry.start + entry.num_rows)
-        video = VideoRows(self.features[part], self.pts_seconds[part], self.frame_index[part])
+        begin, end = entry.start, entry.start + entry.num_rows
+        of_frames = {name: values[begin:end] for name, values in self._of_frames.items()}
+        video = VideoRows(self._items[self._first[begin] : self._first[end]], of_frames)
         if entry.video_id not in self._checked:
             wrong = self._resized() or self._differing(entry, video)
             if wrong:
@@ -124,23 +145,27 @@ class SegmentReader:
         return read_commit(self._root, self.name, data)
 
     def _check_small_files(self, commit: Commit) -> None:
-        if {*commit.files} != arrays.SMALL_FILES:
+        if {*commit.files} != self._layout.small_files:
             raise ValueError("commit.json: files are not those of a segment")
         for name, crc32c in sorted(commit.files.items()):
             data = storage.read_bytes(self._root, f"{self._folder}/{name}", limit=_SMALL_LIMIT_BYTES)
             if sealed.crc32c(data) != crc32c:
                 raise ValueError(f"{name} does not match its checksum")
 
-    def _map(self, commit: Commit, views_and_dim: tuple[int, int]) -> None:
-        num_rows, num_videos = commit.num_rows, len(commit.entries)
-        self._sizes = arrays.large_file_sizes(num_rows, views_and_dim[0] * views_and_dim[1] * 2)
-        self.features, padding = arrays.map_features(self._root, self._folder, (num_rows, *views_and_dim))
+    def _map(self, commit: Commit) -> None:
+        layout, folder, num_frames = self._layout, self._folder, commit.num_rows
+        self._of_frames = {
+            name: arrays.map_frame_values(self._root, folder, layout, name, num_frames)
+            for name in layout.of_frames
+        }
+        self._first = _first_items(self._of_frames.get("sizes"), num_frames)
+        num_items = int(self._first[-1])
+        self._sizes = arrays.large_file_sizes(layout, num_frames, num_items)
+        self._items, padding = arrays.map_items(self._root, folder, layout, num_items)
         if padding.any():
-            raise ValueError(f"{arrays.SHARD}: bytes behind the last row are not zero")
-        self.pts_seconds = arrays.map_rows(self._root, self._folder, "pts_seconds", num_rows)
-        self.frame_index = arrays.map_rows(self._root, self._folder, "frame_index", num_rows)
-        offsets = arrays.map_rows(self._root, self._folder, "offsets", num_videos + 1)
-        if offsets.tolist() != [*(entry.start for entry in commit.entries), num_rows]:
+            raise ValueError(f"{layout.shard}: bytes behind the last row are not zero")
+        offsets = arrays.map_offsets(self._root, folder, len(commit.entries))
+        if offsets.tolist() != [*(entry.start for entry in commit.entries), num_frames]:
             raise ValueError("rows/offsets are not the commit's")
 
     def _resized(self) -> str | None:
@@ -151,11 +176,20 @@ class SegmentReader:
         return None
 
     def _differing(self, entry: VideoEntry, video: VideoRows) -> str | None:
-        if video.features_crc32c() != entry.features_crc32c:
-            return "features do not match their checksum"
-        if video.rows_crc32c() != entry.rows_crc32c:
-            return "pts_seconds or frame_index do not match their checksum"
+        if video.items_crc32c() != entry.features_crc32c:
+            return f"{self._layout.array} do not match their checksum"
+        if video.frames_crc32c() != entry.rows_crc32c:
+            return f"{' or '.join(self._layout.of_frames)} do not match their checksum"
         return None
+
+
+def _first_items(sizes: NDArray[np.int64] | None, num_frames: int) -> NDArray[np.int64]:
+    """Give the first item of each frame, and the end of the last: (n + 1,)."""
+    if sizes is None:
+        return np.arange(num_frames + 1)
+    if not 1 <= sizes.min() <= sizes.max() <= _MOST_FRAME_BYTES:
+        raise ValueError("rows/sizes: a frame has no bytes, or too many")
+    return np.concatenate([[0], np.cumsum(sizes)])
 
 
 def _explain(error: OSError | ValueError, folder: Path) -> str:

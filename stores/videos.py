@@ -1,6 +1,7 @@
-"""One video's features: as the writer takes them, as the reader gives them."""
+"""One video: as the writer takes it, as the reader gives its features."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,12 @@ from vlp.stores.commits import STATUSES, VideoEntry, check_sha256
 
 @dataclass(frozen=True)
 class ExtractedVideo:
-    """The features of one video, as the writer takes them.
+    """The features, or the encoded frames, of one video, as the writer takes them.
 
     Attributes:
         video_id: the dataset's own id; valid Unicode.
-        features: (n, V, D) float16, raw projected embeddings, n >= 1.
+        features: (n, V, D) float16, raw projected embeddings, n >= 1; of a store of pixels (m,) uint8, the bytes of n
+            encoded frames one behind another.
         pts_seconds: (n,) float64, finite.
         frame_index: (n,) int32, strictly increasing from 0 up.
         num_expected, num_decoded: source frames.
@@ -23,13 +25,14 @@ class ExtractedVideo:
         status: "ok" or "short".
         reason: why it is short.
         decoder, source_sha256, attempts: where the frames came from.
+        sizes: (n,) int64, the bytes of each encoded frame; None for embeddings.
 
     Raises:
         ValueError: naming the field and the video.
     """
 
     video_id: str
-    features: NDArray[np.float16]
+    features: NDArray[Any]
     pts_seconds: NDArray[np.float64]
     frame_index: NDArray[np.int32]
     num_expected: int
@@ -41,6 +44,7 @@ class ExtractedVideo:
     decoder: str
     source_sha256: str
     attempts: int = 1
+    sizes: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         sealed.text(vars(self), "video_id")
@@ -50,8 +54,18 @@ class ExtractedVideo:
             raise ValueError(f"{self.video_id!r}: {error}") from None
 
     def _check(self) -> None:
-        num_rows = len(self.features)
-        for name, dtype, ndim in (("features", "f2", 3), ("pts_seconds", "f8", 1), ("frame_index", "i4", 1)):
+        rows = "features" if self.sizes is None else "sizes"
+        kinds = {
+            "features": ("f2", 3),
+            "sizes": ("i8", 1),
+            "pts_seconds": ("f8", 1),
+            "frame_index": ("i4", 1),
+        }
+        if self.sizes is not None:
+            self._check_blob(self.sizes)
+        num_rows = len(getattr(self, rows))
+        for name in (rows, "pts_seconds", "frame_index"):
+            dtype, ndim = kinds[name]
             array = getattr(self, name)
             if array.dtype != np.dtype(dtype) or array.ndim != ndim or len(array) != num_rows:
                 raise ValueError(f"{name} is {array.dtype} {array.shape}, not {dtype} of {num_rows} rows")
@@ -71,6 +85,12 @@ class ExtractedVideo:
         for name in ("native_fps", "duration_seconds"):
             sealed.number(vars(self), name)
         sealed.count(vars(self), "attempts", least=1)
+
+    def _check_blob(self, sizes: NDArray[np.int64]) -> None:
+        if self.features.dtype != np.uint8 or self.features.shape != (sizes.sum(),) or (sizes < 1).any():
+            raise ValueError(
+                f"features is {self.features.dtype} {self.features.shape}, not the bytes that sizes say"
+            )
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,6 @@ from vlp.stores.videos import ExtractedVideo
 if TYPE_CHECKING:
     from vlp.stores.features import FeatureStore
 
-_ROW_BYTES = 8 + 4
-
 
 class StoreWriter:
     """Adds videos to one part of a store; `FeatureStore.writer` makes one and documents its settings.
@@ -76,13 +74,13 @@ class StoreWriter:
         """
         self._open_lock()
         self._check(video)
-        num_bytes = video.features.nbytes + len(video.features) * _ROW_BYTES
-        if self._held and self._held_bytes + num_bytes > self._segment_bytes:
+        of_frames = {name: getattr(video, name).copy("C") for name in self._store.layout.of_frames}
+        rows = VideoRows(video.features.copy("C"), of_frames)
+        if self._held and self._held_bytes + rows.num_bytes > self._segment_bytes:
             self.flush()
         self._start_clock()
-        rows = VideoRows(video.features.copy("C"), video.pts_seconds.copy("C"), video.frame_index.copy("C"))
         self._held[video.video_id] = (video, rows)
-        self._held_bytes += num_bytes
+        self._held_bytes += rows.num_bytes
         self._flush_when_due()
 
     def fail(self, video: FailedVideo) -> None:
@@ -122,7 +120,7 @@ class StoreWriter:
         if not self._held:
             return None
         rows = [rows for _, rows in self._held.values()]
-        commit, num_bytes = write_segment(root, name, rows, self._entries(name, created))
+        commit, num_bytes = write_segment(root, name, self._store.layout, rows, self._entries(name, created))
         self._held = {}
         self._held_bytes = 0
         self.num_commits += 1
@@ -165,9 +163,11 @@ class StoreWriter:
         return self._lock
 
     def _check(self, video: ExtractedVideo) -> None:
-        expected = (self._store.num_views, self._store.embed_dim)
-        if video.features.shape[1:] != expected:
-            raise ValueError(f"{video.video_id!r}: (V, D) is {video.features.shape[1:]}, not {expected}")
+        layout = self._store.layout
+        if video.features.shape[1:] != layout.item_shape or (video.sizes is not None) != layout.has_sizes:
+            raise ValueError(
+                f"{video.video_id!r}: (V, D) is {video.features.shape[1:]}, not {layout.item_shape}"
+            )
         if video.video_id in self._held:
             raise ValueError(f"{video.video_id!r} was added twice")
         num_finite = int(np.isfinite(video.features).sum())
@@ -193,7 +193,7 @@ class StoreWriter:
                 video_id=video.video_id,
                 segment=name,
                 start=start,
-                num_rows=len(rows.features),
+                num_rows=rows.num_frames,
                 num_expected=video.num_expected,
                 num_decoded=video.num_decoded,
                 native_fps=video.native_fps,
@@ -203,8 +203,8 @@ class StoreWriter:
                 decoder=video.decoder,
                 source_sha256=video.source_sha256,
                 attempts=video.attempts,
-                features_crc32c=rows.features_crc32c(),
-                rows_crc32c=rows.rows_crc32c(),
+                features_crc32c=rows.items_crc32c(),
+                rows_crc32c=rows.frames_crc32c(),
                 supersedes=tuple(sorted(older.get(video.video_id, ()))),
                 created=created,
                 **self._shared,

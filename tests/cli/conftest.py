@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from vlp.cli.__main__ import run
@@ -100,6 +101,31 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = {"num_frames": num_frames, "fps": fps, "size": size}
         write_video(root / "walk" / f"{number}.mp4", codec="libx264", seed=number, **settings)
         write_video(root / "run" / f"{number}.avi", codec="mpeg4", seed=10 + number, **settings)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Textured videos of 7 frames, no two squares of a frame alike; the AVI files are without loss."""
+    root = tmp_path_factory.mktemp("shapes")
+    sizes = {  # landscape, portrait, odd, smaller than any encoder's input
+        "walk/wide.mp4": (160, 96),
+        "walk/tall.mp4": (64, 144),
+        "run/odd.avi": (117, 83),
+        "run/small.avi": (24, 18),
+    }
+    for seed, (name, (width, height)) in enumerate(sizes.items()):
+        rng = np.random.default_rng(seed)
+        (root / name).parent.mkdir(exist_ok=True)
+        with av.open(str(root / name), "w") as container:
+            stream = container.add_stream("libx264" if name.endswith("mp4") else "ffv1", rate=10)
+            stream.width, stream.height = width, height
+            stream.pix_fmt = "yuv420p" if name.endswith("mp4") else "bgr0"
+            for _ in range(7):
+                coarse = rng.integers(0, 256, (height // 6, width // 6, 3), dtype=np.uint8)
+                image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")))
+            container.mux(stream.encode())
     return root
 
 

@@ -18,32 +18,8 @@ from vlp.stores.features import FeatureStore
 
 Type = Callable[..., Any]
 SIZE, SHORT_SIDE = 32, 37  # of the tiny encoder: 32 * 256 / 224 is 36.6
+NAMES = ("walk/wide.mp4", "walk/tall.mp4", "run/odd.avi", "run/small.avi")
 NUM_VIEWS = {"1": 1, "2": 2, "3": 3, "4": 4, "flip": 2}
-SHAPES = {  # landscape, portrait, odd and square, smaller than the view
-    "walk/wide.mp4": (160, 96),
-    "walk/tall.mp4": (64, 144),
-    "run/odd.avi": (117, 83),
-    "run/small.avi": (24, 18),
-}
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos of textured frames, so that no two squares of a frame are alike."""
-    root = tmp_path_factory.mktemp("shapes")
-    for seed, (name, (width, height)) in enumerate(SHAPES.items()):
-        rng = np.random.default_rng(seed)
-        (root / name).parent.mkdir(exist_ok=True)
-        with av.open(str(root / name), "w") as container:
-            stream = container.add_stream("libx264" if name.endswith("mp4") else "ffv1", rate=10)
-            stream.width, stream.height = width, height
-            stream.pix_fmt = "yuv420p" if name.endswith("mp4") else "bgr0"
-            for _ in range(7):
-                coarse = rng.integers(0, 256, (height // 6, width // 6, 3), dtype=np.uint8)
-                image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")))
-            container.mux(stream.encode())
-    return root
 
 
 @pytest.fixture
@@ -59,7 +35,7 @@ def encoder(tiny_model: str) -> FrozenEncoder:
 
 def stored(typed: Type, *arguments: object) -> FeatureStore:
     done = typed(*arguments, "--json")
-    assert (done.status, done.json["ok"] + done.json["skipped"]) == (0, len(SHAPES)), done.stderr
+    assert (done.status, done.json["ok"] + done.json["skipped"]) == (0, len(NAMES)), done.stderr
     return FeatureStore.open(Path(done.json["store"]))
 
 
@@ -131,7 +107,7 @@ def test_view_k_is_what_the_encoder_says_of_that_square(
 ) -> None:
     store = stored(typed, *arguments, "--views", views, "--preprocess", preprocess)
     assert store.num_views == NUM_VIEWS[views]
-    for name in SHAPES:
+    for name in NAMES:
         frames = frames_of(shapes / name)
         features = torch.tensor(store.read(name.rpartition(".")[0]).features).float()
         assert features.shape == (len(frames), NUM_VIEWS[views], 16)
@@ -187,7 +163,7 @@ def test_a_dry_run_counts_every_view(typed: Type, arguments: list[object]) -> No
     one = typed(*arguments, "--dry-run", "--json").json
     three = typed(*arguments, "--views", "3", "--dry-run", "--json").json
     assert (one["num_views"], three["num_views"]) == (1, 3)
-    assert one["num_frames"] == three["num_frames"] == 7 * len(SHAPES)
+    assert one["num_frames"] == three["num_frames"] == 7 * len(NAMES)
     assert three["num_bytes"] - one["num_bytes"] == 2 * 16 * 2 * one["num_frames"]
     assert "28 frames to store, each in 3 views" in typed(*arguments, "--views", "3", "--dry-run").stdout
     done = typed(*arguments, "--views", "3", "--json").json

@@ -27,6 +27,7 @@ class SumEncoder:
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     memory_images: int | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    wants_full_batches: bool = True
 
     def prepare(self, frames: torch.Tensor, framing: Framing) -> torch.Tensor:
         """View k of a frame is the frame with k added to every value."""
