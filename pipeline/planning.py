@@ -278,8 +278,8 @@ def spread_sample(videos: Sequence[Video], num_videos: int) -> list[Video]:
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of what decides the features' bits, for the store's provenance."""
-    names = ("vlp", "av", "decord2", "numpy", "open_clip_torch", "torch", "zarr")
+    """Versions of what decides the bits of features and pixels, for the store's provenance."""
+    names = ("vlp", "av", "decord2", "numpy", "open_clip_torch", "pillow", "torch", "zarr")
     return {
         distribution.metadata["Name"]: distribution.version
         for distribution in map(_distribution, names)

@@ -43,8 +43,10 @@ class SumEncoder:
         return torch.stack([values.mean((1, 2, 3)), values[:, 0, 0, 0]], 1).half()
 
 
-def block_of(video_id: str, attempt: int, values: list[int], start: int) -> FrameBlock:
-    frames = np.stack([np.full((4, 6, 3), value, np.uint8) for value in values])
+def block_of(
+    video_id: str, attempt: int, values: list[int], start: int, size: tuple[int, int] = (4, 6)
+) -> FrameBlock:
+    frames = np.stack([np.full((*size, 3), value, np.uint8) for value in values])
     index = np.arange(start, start + len(values), dtype=np.int32)
     return FrameBlock(video_id, attempt, frames, index / 30.0, index, lambda: None)
 
@@ -152,6 +154,24 @@ def test_small_frames_are_cut_a_bounded_number_at_a_time(
     [(_, assembly)] = list(assembler.whole())
     assert (max(prepared), sum(prepared)) == (8, 84)
     assert assembly.features()[:, 3, 0].tolist() == [value + 3 for value in range(21)]
+
+
+def test_frames_that_are_not_cut_to_one_size_share_no_batch_and_are_not_padded(
+    streams: EncodeStreams,
+) -> None:
+    encoder = SumEncoder(wants_full_batches=False)
+    assembler = BatchAssembler(encoder, 4, StageSeconds(), streams, CENTRE)
+    for start in (0, 3):
+        assembler.add(block_of("wide", 1, [start, start + 1, start + 2], start))
+        assembler.add(block_of("tall", 1, [start + 10], start, size=(9, 5)))
+    assembler.finish(outcome_of("wide", 1))
+    assembler.finish(outcome_of("tall", 1))
+    assembler.flush()
+    found = {
+        outcome.video_id: assembly.features()[:, 0, 0].tolist() for outcome, assembly in assembler.whole()
+    }
+    assert found == {"wide": [0, 1, 2, 3, 4, 5], "tall": [10, 13]}
+    assert sorted(encoder.shapes) == [(1, 3, 9, 5)] * 2 + [(3, 3, 4, 6)] * 2
 
 
 def test_rows_of_an_abandoned_attempt_are_dropped(streams: EncodeStreams) -> None:

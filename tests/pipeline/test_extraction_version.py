@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from vlp.pipeline.encoder_spec import Preprocess
-from vlp.pipeline.framing import Framing
+from vlp.pipeline.framing import CENTRE, Framing
+from vlp.pipeline.pixel_format import PixelFormat
+from vlp.pipeline.pixels import PixelCoder
 from vlp.pipeline.planning import EXTRACTION_VERSION
 from vlp.pipeline.preprocess import cut_views, normalise, resize_and_crop
 
@@ -44,3 +46,11 @@ def test_the_bits_of_views_belong_to_this_version(case: dict[str, str]) -> None:
     views = [cut_views(ramp(height, width), preprocess, framing) for height, width in ((60, 80), (97, 61))]
     digest = hashlib.sha256(b"".join(view.contiguous().numpy().tobytes() for view in views))
     assert digest.hexdigest() == case["sha256"]
+
+
+def test_the_bits_of_pixels_belong_to_this_version() -> None:
+    """Before the codec; what a codec does to them is its library's affair, and the store names its version."""
+    coder = PixelCoder(PixelFormat())
+    frames = [coder.prepare(ramp(height, width), CENTRE) for height, width in ((60, 80), (97, 61))]
+    digest = hashlib.sha256(b"".join(frame.contiguous().numpy().tobytes() for frame in frames))
+    assert digest.hexdigest() == GOLDEN["pixels"]["sha256"]
