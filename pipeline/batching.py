@@ -17,7 +17,7 @@ from vlp.pipeline.events import StageSeconds
 from vlp.pipeline.framing import Framing
 from vlp.pipeline.streams import EncodeStreams
 
-# Views cut at a time: a block of very small frames would otherwise become hundreds of megabytes of large squares.
+# Squares' worth of frames resized at a time: small frames, or very long ones, would otherwise become gigabytes.
 _PREPARED = 256
 
 
@@ -106,7 +106,7 @@ class BatchAssembler:
         assembly.pts_seconds.append(block.pts_seconds.copy())
         assembly.frame_index.append(block.frame_index.copy())
         assembly.num_rows += len(block.frames)
-        for frames in torch.split(torch.from_numpy(block.frames), max(1, _PREPARED // assembly.num_views)):
+        for frames in torch.split(torch.from_numpy(block.frames), self._num_prepared(block)):
             images = self._prepare(frames)
             while len(images):
                 room = max(1, self.batch_size - self._filled)  # a stream may have halved the batch meanwhile
@@ -142,6 +142,12 @@ class BatchAssembler:
         if found is None or found.attempt != attempt:
             found = self._assemblies[video_id] = Assembly(attempt, num_views=len(self._framing.views))
         return found
+
+    def _num_prepared(self, block: FrameBlock) -> int:
+        """Choose how many frames to resize at a time: one takes up V squares, or as many as it is longer than wide."""
+        height, width = block.frames.shape[1:3]
+        squares = max(len(self._framing.views), max(height, width) / min(height, width))
+        return max(1, int(_PREPARED / squares))
 
     def _prepare(self, frames: Tensor) -> Tensor:
         """Cut (n, H, W, 3) frames into (n * V, 3, S, S), the views of a frame one after another."""

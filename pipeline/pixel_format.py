@@ -20,7 +20,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "lossless": {"format": "WEBP", "lossless": True, "method": 0, "quality": 0},
 }
 # Raw bytes a stored byte: less than measured, so that an estimate of the disk errs on the safe side.
-_COMPRESSION = {"jpeg": 6.0, "lossless": 2.0}
+_COMPRESSION = {"jpeg": 5.0, "lossless": 2.0}
 
 
 class BadCodec(PipelineError):

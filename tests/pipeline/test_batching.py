@@ -135,25 +135,32 @@ def test_every_batch_has_one_shape_the_last_included(streams: EncodeStreams) -> 
     assert encoder.shapes == [(8, 3, 4, 6)] * 3
 
 
-def test_small_frames_are_cut_a_bounded_number_at_a_time(
-    streams: EncodeStreams, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("size", "views", "most"), [((4, 6), "4", 2), ((4, 6), "1", 6), ((2, 40), "4", 1)])
+def test_frames_are_resized_a_bounded_number_at_a_time(
+    streams: EncodeStreams,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    views: str,
+    most: int,
 ) -> None:
-    """One block may hold thousands of small frames, each of which becomes V large squares."""
+    """One block may hold thousands of small frames; each becomes V squares, or one very long frame."""
     prepared: list[int] = []
 
     class CountingEncoder(SumEncoder):
         def prepare(self, frames: torch.Tensor, framing: Framing) -> torch.Tensor:
-            prepared.append(len(frames) * len(framing.views))
+            prepared.append(len(frames))
             return super().prepare(frames, framing)
 
     monkeypatch.setattr(batching, "_PREPARED", 10)
-    assembler = BatchAssembler(CountingEncoder(), 4, StageSeconds(), streams, Framing.parse("4"))
-    assembler.add(block_of("a", 1, list(range(21)), 0))
+    framing = Framing.parse(views)
+    assembler = BatchAssembler(CountingEncoder(), 4, StageSeconds(), streams, framing)
+    assembler.add(block_of("a", 1, list(range(21)), 0, size))
     assembler.finish(outcome_of("a", 1))
     assembler.flush()
     [(_, assembly)] = list(assembler.whole())
-    assert (max(prepared), sum(prepared)) == (8, 84)
-    assert assembly.features()[:, 3, 0].tolist() == [value + 3 for value in range(21)]
+    assert (max(prepared), sum(prepared)) == (most, 21)
+    last = len(framing.views) - 1
+    assert assembly.features()[:, last, 0].tolist() == [value + last for value in range(21)]
 
 
 def test_frames_that_are_not_cut_to_one_size_share_no_batch_and_are_not_padded(

@@ -33,6 +33,7 @@ from vlp.stores.features import FeatureStore
 from vlp.stores.runs import RunDirectory
 
 BATCH_SIZE = 5
+UNKNOWN = {"timeline": "fps:9", "views": ["left"], "preprocess": {"variant": "model"}}
 
 
 def write_video(path: Path, *, num_frames: int, fps: int, seed: int) -> None:
@@ -314,7 +315,9 @@ def test_without_the_store_the_device_decides(
     assert (kind.batch_size, kind.precision, kind.is_exact) == (None, "auto", False)
 
 
-@pytest.mark.parametrize("features", [None, [], {}, {"timeline": 3}, {"timeline": "fps:0"}])
+@pytest.mark.parametrize(
+    "features", [None, [], {}, {"timeline": 3}, {"timeline": "fps:0"}, {"timeline": "fps:9"}, UNKNOWN]
+)
 def test_a_run_must_say_what_its_features_mean(run: RunDirectory, tmp_path: Path, features: object) -> None:
     damaged = RunDirectory.create(tmp_path / "damaged", run.config() | {"features": features})
     with pytest.raises(RunDamaged, match="what features"):
