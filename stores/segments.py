@@ -47,6 +47,11 @@ class VideoRows:
         """Bytes of all arrays."""
         return self.items.nbytes + sum(values.nbytes for values in self.of_frames.values())
 
+    def copied(self) -> "VideoRows":
+        """Copy all arrays, each contiguous."""
+        of_frames = {name: values.copy("C") for name, values in self.of_frames.items()}
+        return VideoRows(self.items.copy("C"), of_frames)
+
     def items_crc32c(self) -> int:
         """CRC-32C of the items' bytes."""
         return sealed.crc32c(np.ascontiguousarray(self.items))

@@ -74,12 +74,13 @@ class StoreWriter:
         """
         self._open_lock()
         self._check(video)
-        of_frames = {name: getattr(video, name).copy("C") for name in self._store.layout.of_frames}
-        rows = VideoRows(video.features.copy("C"), of_frames)
+        rows = VideoRows(
+            video.features, {name: getattr(video, name) for name in self._store.layout.of_frames}
+        )
         if self._held and self._held_bytes + rows.num_bytes > self._segment_bytes:
             self.flush()
         self._start_clock()
-        self._held[video.video_id] = (video, rows)
+        self._held[video.video_id] = (video, rows.copied())
         self._held_bytes += rows.num_bytes
         self._flush_when_due()
 
