@@ -37,6 +37,7 @@ from vlp.pipeline.sampling import (
 from vlp.stores.errors import StoreMismatch
 from vlp.stores.features import FeatureStore, VideoFeatures
 from vlp.stores.fingerprint import JSON, differences
+from vlp.stores.importing import UNKNOWN
 
 
 class FeatureBank:
@@ -291,6 +292,9 @@ def _clip(video: VideoFeatures, num_frames: int, fps: float | None) -> NDArray[n
 
 
 def timeline_fps(store: FeatureStore) -> float | None:
-    """Tell the rate of a store's timeline; None where every row is one step."""
-    rate_fps = Timeline.parse(str(store.meaning["timeline"])).rate_fps
+    """Tell the rate of a store's timeline; None where every row is one step, or nobody knows."""
+    timeline = str(store.meaning["timeline"])
+    if timeline == UNKNOWN:
+        return None
+    rate_fps = Timeline.parse(timeline).rate_fps
     return None if rate_fps is None else float(rate_fps)

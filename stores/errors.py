@@ -3,7 +3,7 @@
 Every error keeps its facts as attributes; `str()` says what is wrong, where, and what exists.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -170,6 +170,34 @@ class NonFiniteFeatures(StoreError, ValueError):
         super().__init__(f"{video_id!r}: {num_values} feature values are NaN or infinite.")
         self.video_id = video_id
         self.num_values = num_values
+
+
+class StoreImported(StoreError):
+    """The features of a store were made elsewhere: nothing here can extract more of them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"the features of {path} were imported: how they were extracted is not known here.")
+        self.path = path
+
+
+class ExportInTheWay(StoreError):
+    """The folder of an export holds something else."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        super().__init__(f"{path} is no place for this export: it holds {found}.")
+        self.path = path
+        self.found = found
+
+
+class NothingToImport(StoreError):
+    """No file of a folder can be imported; ``refused`` says why, by file."""
+
+    def __init__(self, path: Path, refused: Mapping[str, str]) -> None:
+        shown = "; ".join(f"{name}: {what}" for name, what in [*refused.items()][:3])
+        found = f"{len(refused)} .npy files, all refused: {shown}" if refused else "no .npy file"
+        super().__init__(f"nothing to import from {path}: it holds {found}.")
+        self.path = path
+        self.refused = dict(refused)
 
 
 class RunMissing(StoreError):

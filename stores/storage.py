@@ -11,6 +11,7 @@ import mmap
 import os
 import shutil
 import stat
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,11 @@ Bytes = bytes | memoryview
 
 class NotInside(OSError):
     """A name leads out of the store, or to something that is no plain file."""
+
+
+def is_nameable(name: str) -> bool:
+    """Tell whether a file name is text that an id, a list and a terminal can hold: Unicode, no control characters."""
+    return name.isprintable() or not any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name)
 
 
 def list_names(root: Path, folder: str) -> list[str]:
@@ -68,6 +74,30 @@ def read_bytes(root: Path, name: str, *, limit: int) -> bytes:
     return path.read_bytes()
 
 
+def read_head(root: Path, name: str, *, num_bytes: int) -> tuple[bytes, int]:
+    """Read how a file begins: at most ``num_bytes`` bytes; and the size of the whole.
+
+    Raises:
+        OSError: if it is missing, unreadable, or outside of the root.
+    """
+    with _inside(root, name).open("rb") as file:
+        return file.read(num_bytes), os.fstat(file.fileno()).st_size
+
+
+def list_files(root: Path, suffix: str) -> list[str]:
+    """List all visible files below a folder that end in ``suffix``: relative, with slashes, sorted.
+
+    Links to folders are not entered; links to files are listed, and refused when they are read from outside.
+    """
+    found: list[str] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        above = Path(folder).relative_to(root).as_posix()
+        prefix = "" if above == "." else f"{above}/"
+        found += [prefix + name for name in names if name.endswith(suffix) and not name.startswith(".")]
+    return sorted(found)
+
+
 def map_bytes(root: Path, name: str, *, num_bytes: int) -> NDArray[np.uint8]:
     """Map a file into memory, read-only, without reading it: (num_bytes,).
 
@@ -81,6 +111,18 @@ def map_bytes(root: Path, name: str, *, num_bytes: int) -> NDArray[np.uint8]:
             raise NotInside(errno.EINVAL, f"{size} bytes, not {num_bytes}", str(path))
         mapped = mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ)
     return np.frombuffer(mapped, dtype=np.uint8)
+
+
+def make_folder_inside(root: Path, name: str) -> None:
+    """Make a folder below a root that others may have filled.
+
+    Raises:
+        StoreUnwritable: if a link on the way leads out of the root, or from the disk.
+        StoreFull: from the disk.
+    """
+    if not Path(os.path.realpath(root / name)).is_relative_to(os.path.realpath(root)):
+        raise StoreUnwritable(root / name, "a link on the way leads out of the folder")
+    make_folder(root, name)
 
 
 def make_folder(root: Path, name: str) -> None:
@@ -206,7 +248,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def _inside(root: Path, name: str) -> Path:
-    path = (root / name).resolve(strict=True)
+    path = Path(os.path.realpath(root / name, strict=True))  # links in a circle: an OSError, unlike `resolve`
     if not path.is_relative_to(root.resolve()):
         raise NotInside(errno.EXDEV, "leads out of the store", str(root / name))
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever

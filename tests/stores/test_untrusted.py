@@ -177,6 +177,14 @@ def test_a_link_out_of_the_store_is_not_followed(store: FeatureStore, tmp_path: 
     assert dict(FeatureStore.open(store.path).videos()) == {}
 
 
+def test_a_link_to_itself_is_damage(store: FeatureStore) -> None:
+    shard = segment_of(store) / "features/c/0/0/0"
+    shard.unlink()
+    shard.symlink_to(shard)
+    with pytest.raises(StoreDamaged, match=r"features/c/0/0/0 is unusable: Too many levels"):
+        store.read("a")
+
+
 def test_a_pipe_in_the_place_of_a_file_does_not_hang(store: FeatureStore) -> None:
     name = segment_of(store) / "rows/offsets/c/0"
     name.unlink()
