@@ -78,6 +78,20 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     "StoreVersion": (lambda _: "pip install --upgrade vlp, or extract anew with another --cache", ERROR),
     "StoreFull": (lambda _: "the same command once there is space; or with --cache on another disk", ERROR),
     "StoreUnwritable": (lambda _: "the same command with --cache on a folder that you may write", ERROR),
+    "StoreImported": (
+        lambda _: (
+            "vlp store import again, on a folder with the missing files; or vlp extract, with a model of ours"
+        ),
+        ERROR,
+    ),
+    "OtherVideos": (
+        lambda _: (
+            "vlp extract with another --dataset name, for a store of its own; or the same command without these"
+        ),
+        ERROR,
+    ),
+    "ExportInTheWay": (lambda _: "the same command with --to on a folder that is new or empty", ERROR),
+    "NothingToImport": (lambda _: "the same command with the folder of the .npy files", ERROR),
     "PartLocked": (
         lambda _: "the same command once that process has ended; or give each run its --part i/n",
         ERROR,

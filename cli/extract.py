@@ -106,9 +106,7 @@ def extract(
     from vlp.pipeline.pixel_format import PixelFormat
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
-    if fps is not None and frames is not None:
-        raise typer.BadParameter("choose one of --fps and --frames", param_hint="--frames")
-    share, again, timeline = Part.parse(part), Retry.parse(retry), _timeline(fps, frames)
+    share, again, timeline = Part.parse(part), Retry.parse(retry), timeline_of(fps, frames)
     framing = Framing.parse(views, preprocess)
     of_an_encoder = {
         "--model": model is not None,
@@ -264,9 +262,17 @@ def describe_encoder(
     return encoder.description, encoder
 
 
-def _timeline(fps: str | None, frames: int | None) -> "Timeline":
+def timeline_of(fps: str | None, frames: int | None) -> "Timeline":
+    """Read --fps and --frames; 30 frames a second if neither is given.
+
+    Raises:
+        typer.BadParameter: if both are given.
+        BadTimeline: for a rate that is none.
+    """
     from vlp.pipeline.decoding.timeline import Timeline
 
+    if fps is not None and frames is not None:
+        raise typer.BadParameter("choose one of --fps and --frames", param_hint="--frames")
     if frames is not None:
         return Timeline.parse(f"frames:{frames}")
     return Timeline.parse("native" if fps == "native" else f"fps:{fps or 30}")

@@ -1,7 +1,6 @@
-"""`vlp store`: look at stores of features, check and mend them."""
+"""`vlp store`: look at stores of features, check and mend them; what fills or copies them is in `store_*.py`."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,20 +8,24 @@ import typer
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.inputs import DatasetSource
 from vlp.cli.options import Annotations, Cache, DatasetOptions, Json, ManifestFile, Root, cache_folder
+from vlp.cli.store_exchange import export_store, import_store
+from vlp.cli.store_options import OfDataset, OfModel, OfTag, Place, StoreWeights, open_store
+from vlp.cli.store_videos import add, repair_store
 
 if TYPE_CHECKING:
     from vlp.stores.features import FeatureStore
     from vlp.stores.locate import StoreSummary
     from vlp.stores.maintenance import Damage, VerifyReport
 
-app = typer.Typer(name="store", help="Look at stores of features, check and mend them.", no_args_is_help=True)
+app = typer.Typer(
+    name="store",
+    help="Look at stores of features, check, mend, extend and exchange them.",
+    no_args_is_help=True,
+)
 
-Place = Annotated[
-    Path | None, typer.Argument(metavar="[PATH]", help="The .vlp folder; or name its contents:")
-]
-OfDataset = Annotated[str | None, typer.Option("--dataset", help="The one store of this dataset.")]
-OfModel = Annotated[str | None, typer.Option("--model", help="Of this model, where several fit.")]
-OfTag = Annotated[str | None, typer.Option("--pretrained", help="With this tag, where several fit.")]
+app.command("add")(add)
+app.command("export")(export_store)
+app.command("import")(import_store)
 
 _COLUMNS = (
     "dataset",
@@ -69,7 +72,7 @@ def info(
 
     Example: vlp store info --dataset ucf101
     """
-    store = _open(path, dataset, model, pretrained, cache)
+    store = open_store(path, dataset, model, pretrained, cache)
     facts = {**_contents(store), "failed_reasons": _reasons(store), **_provenance(store)}
     if json_output:
         print_json(facts)
@@ -96,7 +99,7 @@ def verify(
 
     Example: vlp store verify --dataset ucf101
     """
-    store = _open(path, dataset, model, pretrained, cache)
+    store = open_store(path, dataset, model, pretrained, cache)
     report = _verify(store)
     if json_output:
         print_json({"path": str(store.path), **_report(report)})
@@ -115,9 +118,7 @@ def repair(
     annotations: Annotations = None,
     manifest: ManifestFile = None,
     dataset_options: DatasetOptions = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="The weights file, if the store was made from a file.")
-    ] = None,
+    weights: StoreWeights = None,
     cache: Cache = None,
     json_output: Json = False,
 ) -> None:
@@ -125,11 +126,10 @@ def repair(
 
     Example: vlp store repair --dataset ucf101 --root /data/UCF-101
     """
-    from vlp.cli.repair import repair_store
     from vlp.stores.features import FeatureStore
     from vlp.stores.maintenance import compact
 
-    store = _open(path, dataset, model, pretrained, cache)
+    store = open_store(path, dataset, model, pretrained, cache)
     found = _verify(store)
     if found.video_ids:
         repair_store(
@@ -170,7 +170,7 @@ def compact(
     """
     from vlp.stores.maintenance import compact as compact_store
 
-    store = _open(path, dataset, model, pretrained, cache)
+    store = open_store(path, dataset, model, pretrained, cache)
     report = compact_store(store, dry_run=dry_run)
     if json_output:
         print_json({"path": str(store.path), **asdict(report), "num_bytes": report.num_bytes})
@@ -181,21 +181,6 @@ def compact(
         out.print(f"{name}: left, its writer is at work", markup=False)
     done = "Would remove" if dry_run else "Removed"
     out.print(f"{done} {len(report.removed):,} entries, {report.num_bytes:,} bytes.")
-
-
-def _open(
-    path: Path | None, dataset: str | None, model: str | None, pretrained: str | None, cache: Path | None
-) -> "FeatureStore":
-    from vlp.stores.features import FeatureStore
-    from vlp.stores.locate import select_store
-
-    if (path is None) == (dataset is None):
-        raise typer.BadParameter("name one store: by its PATH, or by --dataset", param_hint="PATH")
-    if path is not None and (model or pretrained):
-        raise typer.BadParameter("a PATH names the store already", param_hint="--model, --pretrained")
-    return FeatureStore.open(
-        path or select_store(cache_folder(cache), dataset=dataset or "", model=model, pretrained=pretrained)
-    )
 
 
 def _summary(found: "StoreSummary") -> dict[str, Any]:

@@ -204,6 +204,7 @@ def plan_extraction(
     retry: Retry,
     limit: int | None = None,
     forced_precision: str | None = None,
+    store: FeatureStore | None = None,
 ) -> ExtractionPlan:
     """Compare what is listed with what is stored.
 
@@ -217,8 +218,10 @@ def plan_extraction(
         retry: which failures to try again.
         limit: only the first so many of the share.
         forced_precision: one that the user named; it becomes part of what the features mean.
+        store: where the features go, wherever it lies; by default where the cache has those of this meaning.
 
     Raises:
+        StoreMismatch: if ``store`` holds features of another meaning.
         StoreError: if the store is there and cannot be read.
     """
     meaning = meaning_of(description, timeline, framing, forced_precision)
@@ -229,6 +232,9 @@ def plan_extraction(
         pretrained=description.pretrained,
         fingerprint=fingerprint(meaning),
     )
+    if store is not None:
+        store.check_meaning(meaning)
+        path = store.path
     listed = tuple(video for video in manifest.videos if part.holds(video.video_id))[:limit]
     stored, failures = _known(path)
     kept = tuple(

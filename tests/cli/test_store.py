@@ -154,6 +154,6 @@ def test_one_store_must_be_named_once(command: str, arguments: tuple[str, ...]) 
     assert run(command, *arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["ls", "info", "verify", "repair", "compact"])
+@pytest.mark.parametrize("command", ["ls", "info", "verify", "repair", "compact", "add", "export", "import"])
 def test_the_help_of_every_command_has_an_example(command: str) -> None:
     assert f"vlp store {command}" in run(command, "--help").stdout
