@@ -151,6 +151,8 @@ class FeatureStore:
     def read(self, video_id: str) -> VideoFeatures:
         """Map the features of a video; compared with their checksums on first touch.
 
+        Where a repair and `compact` have put it elsewhere since the store was looked at, it is found there.
+
         Raises:
             LevelMismatch: if the store holds pixels.
             VideoMissing: if it is not committed.
@@ -167,6 +169,15 @@ class FeatureStore:
         Raises:
             VideoMissing, StoreDamaged: as `read`.
         """
+        try:
+            return self._read_rows(video_id)
+        except StoreDamaged:
+            before = self._catalog
+            if self.catalog() is before:
+                raise
+            return self._read_rows(video_id)
+
+    def _read_rows(self, video_id: str) -> tuple[VideoRows, VideoEntry]:
         catalog = self._catalog or self.catalog()
         if video_id not in catalog.winners:
             catalog = self.catalog()

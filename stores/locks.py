@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -82,7 +83,10 @@ class UnitLock:
             os.close(self._descriptor)
             raise refusal from None
         note = {"pid": os.getpid(), "host": socket.gethostname(), "started": now()}
-        storage.rewrite_lock_file(self._descriptor, json.dumps(note).encode())
+        with suppress(
+            OSError
+        ):  # a full disk: the lock holds without a note, and `compact` must be able to start
+            storage.rewrite_lock_file(self._descriptor, json.dumps(note).encode())
 
     def release(self) -> None:
         """Let the unit go; a second call does nothing."""

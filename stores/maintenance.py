@@ -13,9 +13,9 @@ from pathlib import Path
 from vlp.stores import storage
 from vlp.stores.catalog import FAILED, Catalog, load_catalog
 from vlp.stores.commits import record_unit
-from vlp.stores.errors import PartLocked, StoreDamaged
+from vlp.stores.errors import PartLocked, StoreDamaged, StoreFull
 from vlp.stores.features import FeatureStore
-from vlp.stores.index import Index, write_index
+from vlp.stores.index import INDEX, Index, write_index
 from vlp.stores.locks import UnitLock, is_held
 from vlp.stores.segments import SegmentReader
 
@@ -115,8 +115,8 @@ def compact(store: FeatureStore, *, dry_run: bool = False) -> CompactReport:
 
     Removed are: partial files and uncommitted segments whose writer is not alive; segments in which no
     entry counts; segments whose commit.json is damaged (their videos are extracted anew by the next run);
-    failure files of which no failure counts. A reader that was opened before may miss a removed
-    segment; it says so and is opened again.
+    failure files of which no failure counts. A reader that was opened before looks again when it misses
+    a removed segment; what it has mapped stays readable.
 
     Args:
         store: the store.
@@ -124,7 +124,7 @@ def compact(store: FeatureStore, *, dry_run: bool = False) -> CompactReport:
 
     Raises:
         PartLocked: if another process compacts.
-        StoreUnwritable, StoreFull: from the disk.
+        StoreUnwritable: from the disk. On a full one the index is dropped, being a cache, and room is made.
     """
     if dry_run:
         useless = _useless(store.path, load_catalog(store.path, store.fingerprint, use_index=False))
@@ -135,10 +135,18 @@ def compact(store: FeatureStore, *, dry_run: bool = False) -> CompactReport:
         useless = _useless(store.path, catalog)
         # the index first: whoever reads it must not take what is removed for lost
         kept = _without(catalog.index, {item.name for item in useless})
-        write_index(store.path, store.fingerprint, kept, writer=lock.writer)
+        _write_index(store, kept, writer=lock.writer)
         removed = tuple(item for item in useless if _remove(store.path, item, own=lock.unit))
         in_use = tuple(item.name for item in useless if item not in removed)
         return CompactReport(removed, in_use, dry_run)
+
+
+def _write_index(store: FeatureStore, index: Index, *, writer: str) -> None:
+    """Write the index; on a full disk, which is what `compact` is called for, do without one."""
+    try:
+        write_index(store.path, store.fingerprint, index, writer=writer)
+    except StoreFull:
+        storage.remove(store.path, INDEX)
 
 
 def _check_segment(store: FeatureStore, catalog: Catalog, name: str) -> tuple[list[Damage], int]:

@@ -211,7 +211,8 @@ def open_lock_file(root: Path, name: str) -> int:
 def rewrite_lock_file(descriptor: int, data: bytes) -> None:
     """Replace what a locked file says; in place, since the lock belongs to the file."""
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, data, 0)
+    if data:
+        os.pwrite(descriptor, data, 0)
 
 
 def _write_tree(folder: Path, files: Mapping[str, Bytes]) -> None:

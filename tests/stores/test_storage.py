@@ -12,7 +12,7 @@ import pytest
 from vlp.stores import storage
 from vlp.stores.errors import StoreError, StoreFull, StoreUnwritable
 from vlp.stores.features import ExtractedVideo, FeatureStore
-from vlp.stores.maintenance import verify
+from vlp.stores.maintenance import compact, verify
 
 MakeVideo = Callable[..., ExtractedVideo]
 MakeStore = Callable[..., FeatureStore]
@@ -33,6 +33,9 @@ class FullDisk:
             return self.write(descriptor, data)
         if self.num_calls == 0 and len(data) > 1:
             return self.write(descriptor, data[: len(data) // 2])
+        raise OSError(self.number, os.strerror(self.number))
+
+    def beyond(self, *_: object) -> int:
         raise OSError(self.number, os.strerror(self.number))
 
 
@@ -100,6 +103,27 @@ def test_a_full_disk_is_reported_when_the_body_ends_well_and_the_index_is_not_ne
     write(store, make_video("a"))
     assert not (store.path / "index.parquet").exists()
     assert {*FeatureStore.open(store.path).videos()} == {"a"}
+
+
+def test_compact_makes_room_on_a_full_disk(
+    tmp_path: Path,
+    make_video: MakeVideo,
+    make_store: MakeStore,
+    write: Write,
+    assert_same: AssertSame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = make_store(tmp_path / "a.vlp")
+    write(store, make_video("a"))
+    write(store, make_video("a"), superseding=frozenset("a"))
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", FullDisk(0, errno.ENOSPC))
+        full.setattr(os, "pwrite", FullDisk(0, errno.ENOSPC).beyond)
+        assert len(compact(store).removed) == 1
+    assert not (store.path / "index.parquet").exists()
+    assert_same(FeatureStore.open(store.path), make_video("a"))
+    compact(store)
+    assert (store.path / "index.parquet").exists()
 
 
 LIMITED = """
