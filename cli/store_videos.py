@@ -102,14 +102,15 @@ def _own_encoder(
     store: "FeatureStore", weights: Path | None, cache: Path, device: str = "auto"
 ) -> "tuple[EncoderSpec | PixelFormat, EncoderDescription | PixelFormat, FrozenEncoder | None]":
     """Describe the encoder that a store names, or how it keeps pixels."""
-    from vlp.pipeline.encoder_spec import EncoderSpec
+    from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.pipeline.pixel_format import PixelFormat
     from vlp.stores.importing import require_extracted
 
     require_extracted(store)
+    pretrained = str(weights.absolute()) if weights else store.pretrained
     spec: EncoderSpec | PixelFormat = (
         PixelFormat(store.pretrained)
         if store.layout.has_sizes
-        else EncoderSpec(store.model, str(weights.absolute()) if weights else store.pretrained)
+        else spec_with_defaults(store.dataset, store.model, pretrained)
     )
     return spec, *describe(spec, cache, device=device)

@@ -30,7 +30,9 @@ FORMATS = (NPY, PARQUET)
 _SCHEMA = 1
 _WRITER = "export"
 _OF_A_KILLED_EXPORT = {"locks", f"{SIDECAR}.{_WRITER}{storage.PARTIAL}"}
+_FILES = (".npy", ".json", storage.PARTIAL)
 _LONGEST_NAME_BYTES = 200  # file systems take 255; the suffixes need some
+_LONGEST_ID_BYTES = 1000  # and 4096 for the whole path
 _SIDECAR_LIMIT_BYTES = 1 << 30
 
 
@@ -66,7 +68,7 @@ def export_features(
         store: whose features.
         folder: new, empty, or of an earlier export of the same features.
         file_format: one of `FORMATS`.
-        on_progress: called with files done and their number (of `NPY`, counted by videos).
+        on_progress: called with videos (`NPY`) or segments (`PARQUET`) done, and their number.
 
     Raises:
         ExportInTheWay: if the folder holds anything else.
@@ -148,10 +150,13 @@ class _Export:
         """Write two files a video; yield how far it is."""
         refused = {*self.refused}
         wanted = [video_id for video_id in self.videos if video_id not in refused]
+        made: set[str] = set()
         for done, video_id in enumerate(wanted, start=1):
             video = self.store.read(video_id)
             parent = video_id.rpartition("/")[0]
-            storage.make_folder_inside(self.folder, parent or ".")
+            if parent not in made:
+                storage.make_folder_inside(self.folder, parent or ".")
+                made.add(parent)
             features = video.features[:, 0] if self.store.num_views == 1 else video.features
             self._put(f"{video_id}.npy", encode_npy(features))
             self._put(f"{video_id}.times.json", self._times(video))
@@ -241,7 +246,8 @@ def can_name_a_file(video_id: str) -> bool:
         storage.is_nameable(video_id)
         and all(part not in {"", ".", ".."} for part in parts)
         and all(len(part.encode()) <= _LONGEST_NAME_BYTES for part in parts)
-        and not any(part.endswith((".npy", ".json")) for part in parts[:-1])  # a folder where a file goes
+        and not any(part.endswith(_FILES) for part in parts[:-1])  # a folder where a file goes
+        and len(video_id.encode()) <= _LONGEST_ID_BYTES
         and parts[0] != "locks"
     )
 

@@ -176,7 +176,10 @@ def _shape(folder: Path, name: str) -> _Shape:
         raise NpyRefused("unreadable", f"it cannot be read: {error.strerror}") from None
     if num_bytes > _LIMIT_BYTES:
         raise NpyRefused("too-large", f"{num_bytes} bytes, at most {_LIMIT_BYTES} are read")
-    shape = read_header(head, num_bytes).shape
+    return _views_and_dim(read_header(head, num_bytes).shape)
+
+
+def _views_and_dim(shape: tuple[int, ...]) -> _Shape:
     if len(shape) not in {2, 3} or 0 in shape:
         raise NpyRefused("shape", f"its shape is {shape}, not (rows, D) or (rows, views, D)")
     return (1, shape[1]) if len(shape) == 2 else (shape[1], shape[2])
@@ -229,9 +232,10 @@ def _video(
 
 def _features(values: NDArray[Any], views_and_dim: _Shape) -> NDArray[np.float16]:
     """Make (n, V, D) float16 of a file's array."""
-    rows = values[:, None] if values.ndim == 2 else values
-    if rows.shape[1:] != views_and_dim:
-        raise NpyRefused("width", f"its (views, D) is {rows.shape[1:]}, the other files' is {views_and_dim}")
+    found = _views_and_dim(values.shape)
+    if found != views_and_dim:
+        raise NpyRefused("width", f"its (views, D) is {found}, the other files' is {views_and_dim}")
+    rows = values.reshape(-1, *found)
     with np.errstate(over="ignore"):
         features: NDArray[np.float16] = rows.astype("<f2")
     num_beyond = int((np.isinf(features) & np.isfinite(rows)).sum())

@@ -162,6 +162,7 @@ def test_a_killed_export_goes_on_and_ends_as_one_that_nobody_disturbed(
 HOSTILE_IDS = [
     *("../outside", "/etc/outside", "a/../../outside", "..", ".", "a//b", "a/", "/", "tab\tid", "new\nline"),
     *("x.npy/y", "vlp-export.json/y", "locks/export", "n" * 300, "\x00"),
+    *("good.npy.export.partial/x", "/".join(["n" * 100] * 11)),
 ]
 
 
