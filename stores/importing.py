@@ -72,7 +72,7 @@ class ImportReport:
         num_imported: those that are in the store since this call.
         num_skipped: those that were there before.
         num_rows: rows that came in.
-        refused: file to what is wrong with it.
+        refused: file (its name escaped where it is no plain text) to what is wrong with it.
     """
 
     store: Path
@@ -121,7 +121,7 @@ def import_features(
     names = storage.list_files(folder, _SUFFIX)
     shapes, refused = _shapes(folder, names)
     if not shapes:
-        raise NothingToImport(folder, {name: str(error) for name, error in refused.items()})
+        raise NothingToImport(folder, _told(refused))
     store = _open_store(said, Counter(shapes.values()).most_common(1)[0][0], cache, tool_versions)
     present = {*store.videos()}
     waiting = [name for name in names if _video_id(name) not in present]
@@ -139,7 +139,7 @@ def import_features(
             on_progress(done, len(waiting))
         for failed in _failures(store, waiting, refused):
             writer.fail(failed)
-    problems = {name: str(refused[name]) for name in waiting if name in refused}
+    problems = _told({name: refused[name] for name in waiting if name in refused})
     return ImportReport(
         store=store.path,
         fingerprint=store.fingerprint,
@@ -149,6 +149,14 @@ def import_features(
         num_rows=num_rows,
         refused=problems,
     )
+
+
+def _told(refused: Mapping[str, NpyRefused]) -> dict[str, str]:
+    """Say what is wrong by file; names that no terminal can show are escaped."""
+    return {
+        name if storage.is_nameable(name) else ascii(name)[1:-1]: str(error)
+        for name, error in refused.items()
+    }
 
 
 def _video_id(name: str) -> str:

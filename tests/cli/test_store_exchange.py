@@ -1,6 +1,7 @@
 """`vlp store export`, `import` and `add`, as they are typed."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -69,10 +70,13 @@ def test_refused_files_are_listed_and_the_exit_status_says_so(
 ) -> None:
     typed("store", "export", store.path, "--to", tmp_path / "out")
     np.save(tmp_path / "out" / "bad.npy", np.array([{}], dtype=object), allow_pickle=True)
+    (tmp_path / "out" / os.fsdecode(b"caf\xe9\x1b.npy")).touch()
     place = ["--dataset", "folder", "--model", "tiny", "--cache", tmp_path / "there"]
     result = typed("store", "import", tmp_path / "out", *place)
     assert result.status == 3
     assert "bad.npy" in result.stdout
+    assert "caf\\udce9\\x1b.npy" in result.stdout
+    assert len(typed("store", "import", tmp_path / "out", *place, "--json").json["refused"]) == 2
     assert "it holds Python objects, which are never loaded" in result.stdout
 
 

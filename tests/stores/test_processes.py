@@ -27,11 +27,11 @@ def test_a_reader_sees_whole_videos_while_others_write_repair_and_compact(
 ) -> None:
     """Writers of two parts, one that repairs what they wrote, one that compacts without a pause."""
     store = make_store(tmp_path / "a.vlp")
-    videos = {f"v{number:02}": make_video(f"v{number:02}", 3 + number % 5) for number in range(20)}
+    videos = {f"v{number:02}": make_video(f"v{number:02}", 3 + number % 5) for number in range(10)}
     busy = [
-        start("write", store.path, 0, 20),
-        start("write", store.path, 1, 20),
-        start("repair", store.path, 20),
+        start("write", store.path, 0, 10),
+        start("write", store.path, 1, 10),
+        start("repair", store.path, 10),
         start("compact", store.path, 40),
     ]
     seen: set[str] = set()
