@@ -45,7 +45,11 @@ def files(folder: Path) -> set[str]:
 PARTS = st.text(
     st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/"), min_size=1, max_size=8
 )
-IDS = st.lists(PARTS, min_size=1, max_size=3).map("/".join).filter(can_name_a_file)
+IDS = (  # files whose names begin with a dot are passed over by an import
+    st.lists(PARTS.filter(lambda part: not part.startswith(".")), min_size=1, max_size=3)
+    .map("/".join)
+    .filter(can_name_a_file)
+)
 
 
 @given(
@@ -78,15 +82,11 @@ def test_features_that_are_exported_and_imported_are_equal_to_the_bit(
         assert (report.num_videos, report.refused) == (len(names), ())
         said = Statement("toy", "M", timeline="fps:30", rate_fps=30.0)
         imported = import_features(Path(folder, "out"), said, cache=Path(folder, "cache"), tool_versions={})
-        assert imported.num_imported + len(imported.refused) == len(names)
+        assert (imported.num_imported, dict(imported.refused)) == (len(names), {})
         there = FeatureStore.open(imported.store)
-        assert {*there.videos()} == {name for name in names if not _is_hidden(name)}
+        assert {*there.videos()} == {*names}
         for name in there.videos():
             assert there.read(name).features.tobytes() == bits[name].tobytes()
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
 
 
 def test_one_view_is_a_matrix_and_the_sidecars_say_what_it_is(
