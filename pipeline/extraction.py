@@ -7,6 +7,7 @@ while this process loads the encoder.
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -55,7 +56,9 @@ def run_extraction(
     seconds: StageSeconds,
     stop: StopRequest,
     encoder: FrozenEncoder | None = None,
+    loader: Callable[..., FrozenEncoder] = load_encoder,
     superseding: frozenset[str] = frozenset(),
+    as_worker: bool = False,
 ) -> Iterator[Event]:
     """Extract all that is pending into the plan's store.
 
@@ -66,7 +69,9 @@ def run_extraction(
         seconds: filled in while it runs.
         stop: asked between any two blocks of frames.
         encoder: reused if already loaded on the right device.
+        loader: called as `load_encoder` is.
         superseding: videos whose stored rows are damaged and give way to the new ones.
+        as_worker: whether another run holds the part, has handed out these videos, and keeps the index.
 
     Yields:
         Events; `Stopped` last if a signal ended the run. What is whole is committed in every case.
@@ -75,21 +80,21 @@ def run_extraction(
         StoreError: if the store cannot be opened, locked or written.
         PipelineError: if the encoder cannot be loaded.
     """
-    device = choose_device(settings.device)
-    store = _open_store(plan, settings, device)
-    precision = _resumed_precision(settings.precision, store, device)
+    store, device, precision = open_store(plan, settings)
 
     def load() -> FrozenEncoder:
         if encoder is not None and (encoder.device, encoder.precision) == (device, precision):
             return encoder
-        loaded = load_encoder(spec, device=str(device), precision=precision)
-        if loaded.description != plan.description:
+        loaded = loader(spec, device=str(device), precision=precision)
+        if (
+            replace(loaded.description, model=plan.description.model) != plan.description
+        ):  # a folder has many names
             raise WeightsUnusable(
                 loaded.weights_file, "it changed after this run was planned; run the command again"
             )
         return loaded
 
-    part = (plan.part.index, plan.part.count)
+    part = None if as_worker else (plan.part.index, plan.part.count)
     with (
         store.writer(part=part, device=str(device), precision=precision, superseding=superseding) as writer,
         DecodePool(plan.timeline, num_children=settings.children) as pool,
@@ -111,8 +116,18 @@ def run_extraction(
             yield _settle(outcome, Assembly(outcome.attempt), writer, attempts)
 
 
-def _open_store(plan: ExtractionPlan, settings: Settings, device: torch.device) -> FeatureStore:
-    """Open the plan's store, or begin it with this run's batch size and precision."""
+def open_store(plan: ExtractionPlan, settings: Settings) -> tuple[FeatureStore, torch.device, str]:
+    """Open the plan's store, or begin it with this machine's batch size and precision.
+
+    Returns:
+        The store; the device and the precision to go on with.
+
+    Raises:
+        StoreError: if it cannot be opened or begun.
+        DeviceUnavailable: if this machine lacks the device or the precision.
+        BatchSizeFixed: if it was begun with another batch size than the one asked for.
+    """
+    device = choose_device(settings.device)
     store = FeatureStore.open_or_create(
         plan.store,
         meaning=plan.meaning,
@@ -127,7 +142,7 @@ def _open_store(plan: ExtractionPlan, settings: Settings, device: torch.device) 
     )
     if settings.batch_size is not None and settings.batch_size != store.batch_size:
         raise BatchSizeFixed(plan.store, store.batch_size, settings.batch_size)
-    return store
+    return store, device, _resumed_precision(settings.precision, store, device)
 
 
 def _requests(plan: ExtractionPlan, refused: list[DecodeOutcome]) -> Iterator[DecodeRequest]:

@@ -1,0 +1,87 @@
+"""Which videos a worker is handed at once, and which of them are blamed when it is lost. Imports no Dask.
+
+A unit whose worker is lost is halved at once: the halves without the guilty video end well, and the guilty one is alone
+after log2 of the unit's videos. Alone, it may lose one worker, which can happen to anybody, but not two.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from vlp.datasplits.manifest import Video
+
+_FEWEST, _MOST = 32, 256
+_UNITS_PER_WORKER = 8
+MOST_LOSSES = 2
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Videos that go to a worker together.
+
+    Args:
+        videos: at least one.
+        num_losses: workers already lost while they worked on its only video.
+    """
+
+    videos: tuple[Video, ...]
+    num_losses: int = 0
+
+
+def unit_size(num_videos: int, num_workers: int) -> int:
+    """Choose how many videos make a unit.
+
+    Enough units that no worker waits long for the last one, of 32 to 256 videos, so that starting one costs little;
+    fewer where there are fewer videos a worker than that.
+
+    Example:
+        >>> unit_size(13320, 8), unit_size(650_000, 8), unit_size(1000, 8), unit_size(10, 4)
+        (209, 256, 32, 3)
+    """
+    wanted = -(-num_videos // (_UNITS_PER_WORKER * num_workers))
+    share = -(-num_videos // num_workers)
+    return max(1, min(share, _MOST, max(_FEWEST, wanted)))
+
+
+class Backlog:
+    """The units that are not yet handed out.
+
+    Args:
+        videos: drawn only as units are taken.
+        size: videos a unit.
+    """
+
+    def __init__(self, videos: Iterable[Video], size: int) -> None:
+        self._videos = iter(videos)
+        self._size = size
+        self._returned: deque[Unit] = deque()
+
+    def take(self) -> Unit | None:
+        """Hand out a unit; None when all are with workers or done."""
+        if self._returned:
+            return self._returned.popleft()
+        videos = tuple(islice(self._videos, self._size))
+        return Unit(videos) if videos else None
+
+    def give_back(self, unit: Unit, left: Sequence[Video]) -> None:
+        """Take a unit back that was not to blame for its end, as far as its videos are not stored."""
+        if left:
+            self._returned.appendleft(Unit(tuple(left), unit.num_losses if len(unit.videos) == 1 else 0))
+
+    def blame(self, unit: Unit, left: Sequence[Video]) -> Video | None:
+        """Take a unit back whose worker was lost; returns the guilty video once it is known.
+
+        Args:
+            unit: what the worker was handed.
+            left: its videos that are not stored.
+        """
+        if len(left) > 1:
+            middle = len(left) // 2
+            self._returned.extendleft((Unit(tuple(left[middle:])), Unit(tuple(left[:middle]))))
+        elif left:
+            num_losses = 1 + (unit.num_losses if len(unit.videos) == 1 else 0)
+            if num_losses >= MOST_LOSSES:
+                return left[0]
+            self._returned.appendleft(Unit(tuple(left), num_losses))
+        return None
