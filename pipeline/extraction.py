@@ -80,15 +80,21 @@ def run_extraction(
         StoreError: if the store cannot be opened, locked or written.
         PipelineError: if the encoder cannot be loaded.
     """
-    store, device, precision = open_store(plan, settings)
+    device, batch_size, precision = choices_here(settings)
+    if as_worker:
+        store = FeatureStore.open(
+            plan.store
+        )  # begun by the run: a worker that does not see it must not begin its own
+    else:
+        store = begin_store(plan, settings, batch_size=batch_size, precision=precision)
+    precision = _resumed_precision(settings.precision, store, device)
 
     def load() -> FrozenEncoder:
         if encoder is not None and (encoder.device, encoder.precision) == (device, precision):
             return encoder
         loaded = loader(spec, device=str(device), precision=precision)
-        if (
-            replace(loaded.description, model=plan.description.model) != plan.description
-        ):  # a folder has many names
+        described = replace(loaded.description, model=plan.description.model)  # a folder has many names
+        if described != plan.description:
             raise WeightsUnusable(
                 loaded.weights_file, "it changed after this run was planned; run the command again"
             )
@@ -116,18 +122,24 @@ def run_extraction(
             yield _settle(outcome, Assembly(outcome.attempt), writer, attempts)
 
 
-def open_store(plan: ExtractionPlan, settings: Settings) -> tuple[FeatureStore, torch.device, str]:
-    """Open the plan's store, or begin it with this machine's batch size and precision.
+def choices_here(settings: Settings) -> tuple[torch.device, int, str]:
+    """Choose device, batch size and precision for a new store on this machine, as far as the user left it open.
 
-    Returns:
-        The store; the device and the precision to go on with.
+    Raises:
+        DeviceUnavailable: if this machine lacks the device or the precision.
+    """
+    device = choose_device(settings.device)
+    batch_size = settings.batch_size or _BATCH_SIZES[device.type]
+    return device, batch_size, choose_precision(settings.precision, device)
+
+
+def begin_store(plan: ExtractionPlan, settings: Settings, *, batch_size: int, precision: str) -> FeatureStore:
+    """Open the plan's store, or begin it with this batch size and precision.
 
     Raises:
         StoreError: if it cannot be opened or begun.
-        DeviceUnavailable: if this machine lacks the device or the precision.
         BatchSizeFixed: if it was begun with another batch size than the one asked for.
     """
-    device = choose_device(settings.device)
     store = FeatureStore.open_or_create(
         plan.store,
         meaning=plan.meaning,
@@ -136,13 +148,13 @@ def open_store(plan: ExtractionPlan, settings: Settings) -> tuple[FeatureStore, 
         pretrained=plan.description.pretrained,
         num_views=len(plan.meaning["views"]),
         embed_dim=plan.description.embed_dim,
-        batch_size=settings.batch_size or _BATCH_SIZES[device.type],
-        precision=choose_precision(settings.precision, device),
+        batch_size=batch_size,
+        precision=precision,
         tool_versions=tool_versions(),
     )
     if settings.batch_size is not None and settings.batch_size != store.batch_size:
         raise BatchSizeFixed(plan.store, store.batch_size, settings.batch_size)
-    return store, device, _resumed_precision(settings.precision, store, device)
+    return store
 
 
 def _requests(plan: ExtractionPlan, refused: list[DecodeOutcome]) -> Iterator[DecodeRequest]:

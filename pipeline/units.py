@@ -57,12 +57,17 @@ class Backlog:
         self._size = size
         self._returned: deque[Unit] = deque()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all units are with workers or done."""
+        if not self._returned:
+            videos = tuple(islice(self._videos, self._size))
+            self._returned.extend([Unit(videos)] if videos else [])
+        return not self._returned
+
     def take(self) -> Unit | None:
         """Hand out a unit; None when all are with workers or done."""
-        if self._returned:
-            return self._returned.popleft()
-        videos = tuple(islice(self._videos, self._size))
-        return Unit(videos) if videos else None
+        return None if self.is_empty else self._returned.popleft()
 
     def give_back(self, unit: Unit, left: Sequence[Video]) -> None:
         """Take a unit back that was not to blame for its end, as far as its videos are not stored."""
