@@ -18,7 +18,7 @@ from typing import Any
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, Worker, WorkerPlugin
 
 _GPU = "GPU"
-_CALL_SECONDS = 10.0
+_CALL_SECONDS = 30.0
 _TICK_SECONDS = 0.5
 _CORES_PER_PROCESS = 8
 _MOST_PROCESSES = 4
@@ -72,9 +72,7 @@ class Crew:
         self._cluster = cluster
         self._topic = topic
         self._heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        logging.getLogger("distributed").setLevel(
-            logging.CRITICAL
-        )  # what goes wrong, the run says in its own words
+        _quieten()
         self._client = self._connected(seconds)
 
     @property
@@ -190,6 +188,7 @@ def local_cluster(num_workers: int | None) -> "SpecCluster":
     Args:
         num_workers: how many; None is one a GPU, without GPUs one for every 8 cores, at least 2 and at most 4.
     """
+    _quieten()
     gpus = visible_gpus()
     count = num_workers or len(gpus) or _processes_without_gpu()
     options = [
@@ -203,7 +202,10 @@ def local_cluster(num_workers: int | None) -> "SpecCluster":
         for number in range(count)
     ]
     cluster = SpecCluster(
-        scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}},
+        scheduler={
+            "cls": Scheduler,
+            "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"},
+        },
         workers={number: {"cls": Nanny, "options": chosen} for number, chosen in enumerate(options)},
         silence_logs=logging.CRITICAL,
     )
@@ -219,6 +221,12 @@ def visible_gpus() -> list[str]:
     count = torch.cuda.device_count()
     named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     return (named or [str(number) for number in range(count)])[:count]
+
+
+def _quieten() -> None:
+    """Leave it to the run to say, in its own words, what goes wrong."""
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _processes_without_gpu() -> int:
