@@ -36,13 +36,13 @@ class Member:
 
     Args:
         address: of its process; another one after a restart.
-        host: its machine.
         has_gpu: whether it was started with the resource GPU.
+        takes_work: whether it is neither closing nor paused.
     """
 
     address: str
-    host: str
     has_gpu: bool
+    takes_work: bool
 
     def __str__(self) -> str:
         return self.address
@@ -81,9 +81,9 @@ class Crew:
         return self._cluster if isinstance(self._cluster, str) else str(self._cluster.scheduler_address)
 
     @property
-    def is_local(self) -> bool:
-        """Whether the workers are this run's own, on this machine."""
-        return not isinstance(self._cluster, str)
+    def num_local(self) -> int:
+        """How many workers are this run's own, on this machine."""
+        return 0 if isinstance(self._cluster, str) else len(self._cluster.worker_spec)
 
     def __enter__(self) -> "Crew":
         return self
@@ -105,10 +105,11 @@ class Crew:
             known = self._client.sync(self._client.scheduler.identity, callback_timeout=_CALL_SECONDS)
         except (OSError, TimeoutError, RuntimeError, ValueError, AttributeError) as error:
             raise SchedulerGone(str(error)) from error
+        if known["id"] != self._scheduler_id:
+            raise SchedulerGone("another has taken its place")  # it knows nothing of who listens to what
         return {
-            address: Member(address, str(facts["host"]), bool(facts["resources"].get(_GPU)))
+            address: Member(address, bool(facts["resources"].get(_GPU)), facts["status"] == "running")
             for address, facts in known["workers"].items()
-            if facts["status"] == "running"
         }
 
     def submit(self, member: Member, task: Callable[..., object], *arguments: object) -> Future:
@@ -174,6 +175,7 @@ class Crew:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_TICK_SECONDS)
+        self._scheduler_id = client.scheduler_info()["id"]
         client.subscribe_topic(self._topic, lambda event: self._heard.put(event[1]))
         return client
 

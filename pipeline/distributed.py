@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from vlp.pipeline.crew import Crew
     from vlp.pipeline.unit_worker import Job
 
+_CONNECT_SECONDS = 10.0  # of a scheduler that should be there already
+
 
 def run_distributed(
     plan: ExtractionPlan,
@@ -60,12 +62,12 @@ def run_distributed(
         DaskMissing, SchedulerUnreachable, NoWorkers, WorkersBroken, WorkerRefused: see their modules.
         StoreError: if the store cannot be opened, locked or written.
     """
-    from vlp.pipeline.extraction import begin_store
-    from vlp.pipeline.handing_out import HandingOut
-
     topic = f"vlp-extract-{secrets.token_hex(8)}"
     with _connect(distribution, topic) as crew:
-        job = _job(plan, spec, settings, topic, num_sharing=len(crew.members()) if crew.is_local else 0)
+        from vlp.pipeline.extraction import begin_store
+        from vlp.pipeline.handing_out import HandingOut
+
+        job = _job(plan, spec, settings, topic, num_sharing=crew.num_local)
         first = _first_choices(crew, job, distribution, stop)
         if first is None:
             yield Stopped(stop.signal or 0)
@@ -74,11 +76,10 @@ def run_distributed(
         precision = store.precision if settings.precision == "auto" else first["precision"]
         part = (plan.part.index, plan.part.count)
         with store.writer(part=part, device=first["device"], precision=precision) as writer:
-            num_workers = len(crew.members())
             yield Started(
-                first["device"], precision, store.batch_size, first["num_children"], num_workers=num_workers
+                first["device"], precision, store.batch_size, first["num_children"], first["num_workers"]
             )
-            size = distribution.unit_videos or unit_size(len(plan.pending), max(num_workers, 1))
+            size = distribution.unit_videos or unit_size(len(plan.pending), first["num_workers"])
             videos = (Video(video.video_id, video.path) for video in plan.pending)
             yield from HandingOut(
                 crew,
@@ -96,14 +97,13 @@ def _connect(distribution: Distribution, topic: str) -> "Crew":
         from vlp.pipeline.crew import Crew, local_cluster
     except ModuleNotFoundError as error:
         raise DaskMissing(str(error)) from error
+    seconds = min(distribution.patience_seconds, _CONNECT_SECONDS)
     if distribution.scheduler == LOCAL:
-        return Crew(local_cluster(distribution.num_workers), topic, seconds=distribution.patience_seconds)
+        return Crew(local_cluster(distribution.num_workers), topic, seconds=seconds)
     try:
-        return Crew(distribution.scheduler, topic, seconds=distribution.patience_seconds)
+        return Crew(distribution.scheduler, topic, seconds=seconds)
     except OSError as error:
-        raise SchedulerUnreachable(
-            distribution.scheduler, distribution.patience_seconds, _first_line(error)
-        ) from error
+        raise SchedulerUnreachable(distribution.scheduler, seconds, _first_line(error)) from error
 
 
 def _job(
@@ -160,7 +160,7 @@ def _first_choices(
         if note is not None and "error" in note:
             raise WorkerRefused(note["worker"], note["error"])
         if note is not None:
-            return note
+            return {**note, "num_workers": max(1, len(members))}
     raise NoWorkers(crew.address, time.monotonic() - began, len(asked))
 
 

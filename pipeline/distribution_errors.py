@@ -35,10 +35,10 @@ class NoWorkers(PipelineError):
 
 
 class WorkersBroken(PipelineError):
-    """Workers are lost before they can encode: no video is to blame."""
+    """One worker after another is lost, before it can encode or with whatever video: none is to blame."""
 
     def __init__(self, num_lost: int, why: str) -> None:
-        super().__init__(f"{num_lost} workers were lost before they had loaded the encoder; the last: {why}.")
+        super().__init__(f"{num_lost} workers were lost and no unit ended in between; the last: {why}.")
         self.num_lost = num_lost
 
 

@@ -22,12 +22,11 @@ from vlp.pipeline.events import (
 from vlp.pipeline.ledger import Ledger
 from vlp.pipeline.stopping import StopRequest
 from vlp.pipeline.unit_worker import Job, Message, forget_encoder, run_unit
-from vlp.pipeline.units import MOST_LOSSES, Backlog, Unit
+from vlp.pipeline.units import MOST_LOSSES, Backlog, Losses, Unit
 
 _WATCH_SECONDS = 1.0
 _STOP_SECONDS = 60.0
 _RECONNECT_SECONDS = 5.0
-_MOST_UNREADY = 3
 
 
 @dataclass
@@ -49,6 +48,11 @@ class Attempt:
     changed_seconds: float
     process: int | None = None
     progress: object = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the worker has said anything of it."""
+        return self.process is not None
 
     def hear(self, message: Message) -> bool:
         """Take note of what the unit says; returns whether it is still the process that began it."""
@@ -94,7 +98,7 @@ class HandingOut:
         self._members: dict[str, Member] = {}
         self._given_up: set[str] = set()
         self._ready: set[str] = set()
-        self._num_unready = 0
+        self._losses = Losses()
         self._is_stopping = False
         self._alone_since: float | None = None
 
@@ -119,7 +123,7 @@ class HandingOut:
             if note is not None:
                 yield from self._hear(note)
         for member in self._members.values():
-            if member.address not in self._given_up and not self._crew.is_local:
+            if member.address not in self._given_up and not self._crew.num_local:
                 self._crew.leave(member, forget_encoder)
 
     def _watch(self) -> Iterator[Event]:
@@ -149,19 +153,25 @@ class HandingOut:
             why = f"{type(error).__name__}: {error}".splitlines()[0]
             if address not in self._ready:
                 raise WorkerRefused(address, why)
+            self._give_up(attempt)  # its device may be in no state to go on
             return why
         if status in {"cancelled", "lost"}:
             raise SchedulerGone(status)
         if time.monotonic() - attempt.changed_seconds > self._distribution.stall_seconds:
-            self._given_up.add(address)
-            self._crew.restart(attempt.member)
+            self._give_up(attempt)
             return f"no progress for {self._distribution.stall_seconds:g} s"
         return None
+
+    def _give_up(self, attempt: Attempt) -> None:
+        """Ask a worker for nothing more; a nanny puts another in its place."""
+        self._given_up.add(attempt.member.address)
+        if attempt.has_begun:  # a worker that is busy with others' tasks must not lose them
+            self._crew.restart(attempt.member)
 
     def _hand_out(self) -> None:
         busy = {attempt.member.address for attempt in self._running.values()}
         for address, member in self._members.items():
-            if address in busy | self._given_up:
+            if address in busy | self._given_up or not member.takes_work:
                 continue
             unit = self._backlog.take()
             if unit is None:
@@ -199,7 +209,7 @@ class HandingOut:
             return
         if note["is_ready"]:
             self._ready.add(attempt.member.address)
-            self._num_unready = 0
+            self._losses.note_ready()
         for video_id, num_rows in note["encoded"]:
             yield from self._ledger.encode(video_id, num_rows)
         if "report" in note:
@@ -209,6 +219,7 @@ class HandingOut:
         """Settle a unit that has ended by itself; what it left undone, since its worker was closing, goes to others."""
         if "error" in report:
             raise WorkerRefused(str(attempt.member), report["error"])
+        self._losses.note_end()
         self._seconds.add(StageSeconds(**report["seconds"]))
         if report["shrunk_to"] is not None:
             yield BatchShrunk(report["shrunk_to"])
@@ -225,14 +236,13 @@ class HandingOut:
         self._crew.cancel(attempt.future)
         left = yield from self._ledger.settle_stored(attempt.unit.videos)
         yield WorkerLost(str(attempt.member), why, len(left))
-        if attempt.member.address not in self._ready:
+        was_ready = attempt.member.address in self._ready
+        if self._losses.add(was_ready=was_ready, num_workers=len(self._members)):
+            raise WorkersBroken(self._losses.num_in_a_row, why)
+        is_only_late = attempt.member.address in self._given_up and not attempt.has_begun
+        if is_only_late or not was_ready:
             self._backlog.give_back(attempt.unit, left)
-            self._num_unready += 1
-            if self._num_unready >= _MOST_UNREADY:
-                raise WorkersBroken(self._num_unready, why)
-            return
-        guilty = self._backlog.blame(attempt.unit, left)
-        if guilty is not None:
+        elif (guilty := self._backlog.blame(attempt.unit, left)) is not None:
             yield from self._ledger.fail(guilty, f"{MOST_LOSSES} workers were lost over it; the last: {why}")
 
     def _wait_for_scheduler(self) -> Iterator[Event]:

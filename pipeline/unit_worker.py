@@ -106,6 +106,7 @@ def run_unit(job: Job, number: int, videos: tuple[Video, ...], attempts: Mapping
 def forget_encoder() -> None:
     """Give the encoder's memory back, at the end of a run."""
     load_once.cache_clear()
+    _loaded.clear()
 
 
 class Telling(StopRequest):

@@ -14,6 +14,8 @@ from vlp.datasplits.manifest import Video
 _FEWEST, _MOST = 32, 256
 _UNITS_PER_WORKER = 8
 MOST_LOSSES = 2
+_MOST_UNREADY = 3
+_MOST_IN_A_ROW = 20  # one guilty video in a unit of 256 costs 10 at most
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,34 @@ def unit_size(num_videos: int, num_workers: int) -> int:
     wanted = -(-num_videos // (_UNITS_PER_WORKER * num_workers))
     share = -(-num_videos // num_workers)
     return max(1, min(share, _MOST, max(_FEWEST, wanted)))
+
+
+class Losses:
+    """Workers lost without anything going well in between: beyond a measure, no video is to blame."""
+
+    def __init__(self) -> None:
+        self.num_in_a_row = 0
+        self._num_unready = 0
+
+    def note_ready(self) -> None:
+        """A worker has loaded the encoder."""
+        self._num_unready = 0
+
+    def note_end(self) -> None:
+        """A unit has ended by itself."""
+        self.num_in_a_row = self._num_unready = 0
+
+    def add(self, *, was_ready: bool, num_workers: int) -> bool:
+        """Count a lost worker; returns whether these are too many, which is more where more work at once.
+
+        Args:
+            was_ready: whether it had loaded the encoder.
+            num_workers: how many there are.
+        """
+        self.num_in_a_row += 1
+        self._num_unready += not was_ready
+        too_many = self.num_in_a_row >= _MOST_IN_A_ROW + 2 * num_workers
+        return too_many or self._num_unready >= max(_MOST_UNREADY, num_workers)
 
 
 class Backlog:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlp.datasplits.manifest import Video
-from vlp.pipeline.units import MOST_LOSSES, Backlog, Unit, unit_size
+from vlp.pipeline.units import MOST_LOSSES, Backlog, Losses, Unit, unit_size
 
 
 def make_videos(count: int) -> list[Video]:
@@ -78,3 +78,19 @@ def test_a_unit_has_32_to_256_videos_where_there_are_as_many_a_worker(
     size = unit_size(num_videos, num_workers)
     assert 1 <= size <= 256
     assert size >= 32 or size * num_workers >= num_videos
+
+
+def test_workers_that_never_get_ready_are_no_fault_of_a_video() -> None:
+    losses = Losses()
+    assert [losses.add(was_ready=False, num_workers=2) for _ in range(3)] == [False, False, True]
+    losses.note_ready()
+    assert not losses.add(was_ready=False, num_workers=2)
+
+
+@given(num_workers=st.integers(1, 100))
+def test_all_workers_may_be_lost_at_once_but_not_again_and_again(num_workers: int) -> None:
+    losses = Losses()
+    assert not any(losses.add(was_ready=True, num_workers=num_workers) for _ in range(num_workers))
+    assert any(losses.add(was_ready=True, num_workers=num_workers) for _ in range(num_workers + 20))
+    losses.note_end()
+    assert not losses.add(was_ready=True, num_workers=num_workers)
