@@ -61,6 +61,14 @@ def test_local_workers_store_the_bits_of_one_process_and_the_summary_adds_up(
     assert (rerun.status, "Nothing to do: 6 of 7" in rerun.stdout) == (3, True)
 
 
+def group_exists(leader: int) -> bool:
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_to_all_processes_commits_what_is_whole_and_leaves_none_behind(
@@ -87,6 +95,9 @@ def test_a_signal_to_all_processes_commits_what_is_whole_and_leaves_none_behind(
     assert process.returncode == status, printed
     assert "The same command goes on from here." in printed
     assert "Traceback" not in printed
+    while group_exists(process.pid):
+        assert time.monotonic() < deadline + 120
+        time.sleep(0.1)
     partly = contents(tmp_path)
     assert 0 < len(partly) < 240
     finished = typed(*arguments, "--json")

@@ -14,7 +14,7 @@ from pathlib import Path
 from vlp.pipeline.batching import BatchAssembler
 from vlp.pipeline.decoding.results import DecodeOutcome
 
-LATE_SECONDS = 8.0
+LATE_SECONDS = 20.0
 _finish = inspect.unwrap(BatchAssembler.finish)  # Dask loads a preloaded file twice
 
 
