@@ -186,5 +186,29 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
         ERROR,
     ),
     "ChatError": (lambda _: "the same command again: it asks only for what lacks", ERROR),
+    "DaskMissing": (lambda _: "pip install 'vlp[dask]', here and on every worker", ERROR),
+    "BadScheduler": (
+        lambda _: "the same command with --scheduler local, or with what dask scheduler prints",
+        USAGE,
+    ),
+    "SchedulerUnreachable": (
+        lambda _: "dask scheduler on that machine, then the same command; or --scheduler local",
+        ERROR,
+    ),
+    "NoWorkers": (
+        lambda error: f"dask worker {error.address} --nthreads 1 on each machine, then the same command",
+        ERROR,
+    ),
+    "WorkersBroken": (
+        lambda _: "the same command without --scheduler on one of those machines, which shows what is wrong",
+        ERROR,
+    ),
+    "WorkerRefused": (
+        lambda _: (
+            "the same command once that machine has the same vlp and libraries, and sees the folders of --root and "
+            "--cache under the same paths"
+        ),
+        ERROR,
+    ),
     "DiskTooSmall": (lambda _: "the same command with --cache on a larger disk, or a lower --fps", ERROR),
 }

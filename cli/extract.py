@@ -10,6 +10,15 @@ import typer
 from rich.console import Console
 
 from vlp.cli.console import err, out, print_json
+from vlp.cli.distribution import (
+    Run,
+    Scheduler,
+    StallSeconds,
+    UnitVideos,
+    Workers,
+    distribution_of,
+    over_workers,
+)
 from vlp.cli.inputs import DatasetSource
 from vlp.cli.options import (
     Annotations,
@@ -29,6 +38,7 @@ from vlp.cli.summary import Summary
 
 if TYPE_CHECKING:
     from vlp.pipeline.decoding.timeline import Timeline
+    from vlp.pipeline.distribution import Distribution
     from vlp.pipeline.encoder_spec import EncoderDescription, EncoderSpec
     from vlp.pipeline.encoders import FrozenEncoder
     from vlp.pipeline.pixel_format import PixelFormat
@@ -83,6 +93,10 @@ def extract(
     part: Annotated[
         str, typer.Option(help="i/n: only the i-th of n shares of the videos, i from 0.")
     ] = "0/1",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    unit_videos: UnitVideos = None,
+    stall_seconds: StallSeconds = 300.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many videos.")] = None,
     retry: Annotated[
         str | None, typer.Option(help="failed, or failed:REASON: try failures of earlier runs again.")
@@ -106,6 +120,7 @@ def extract(
     from vlp.pipeline.pixel_format import PixelFormat
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
+    distribution = distribution_of(scheduler, workers, unit_videos, stall_seconds, is_dry=dry_run)
     share, again, timeline = Part.parse(part), Retry.parse(retry), timeline_of(fps, frames)
     framing = Framing.parse(views, preprocess)
     of_an_encoder = {
@@ -136,7 +151,11 @@ def extract(
     if dry_run:
         _print_estimate(plan, spec, settings, json_output=json_output)
     else:
-        raise typer.Exit(run_plan(plan, spec, settings, encoder=encoder, json_output=json_output))
+        raise typer.Exit(
+            run_plan(
+                plan, spec, settings, encoder=encoder, distribution=distribution, json_output=json_output
+            )
+        )
 
 
 def run_plan(
@@ -146,6 +165,7 @@ def run_plan(
     *,
     encoder: "FrozenEncoder | None" = None,
     superseding: frozenset[str] = frozenset(),
+    distribution: "Distribution | None" = None,
     json_output: bool = False,
     show: Console = out,
 ) -> int:
@@ -157,13 +177,18 @@ def run_plan(
         settings: how to do it.
         encoder: reused if already loaded.
         superseding: videos whose stored rows give way.
+        distribution: over which workers; None is this process alone.
         json_output: end with one JSON object on stdout instead of lines.
         show: where the lines go.
     """
     _print_plan(plan)
     summary = Summary(plan)
     if plan.pending:
-        _run(plan, spec, settings, summary, encoder=encoder, superseding=superseding)
+        if distribution is None:
+            events = _in_this_process(plan, spec, settings, encoder=encoder, superseding=superseding)
+        else:
+            events = over_workers(plan, spec, settings, distribution)
+        _run(plan, summary, events, counts_encoded=distribution is not None)
     if json_output:
         print_json(summary.as_json())
     else:
@@ -171,28 +196,18 @@ def run_plan(
     return summary.exit_status
 
 
-def _run(
-    plan: "ExtractionPlan",
-    spec: "EncoderSpec | PixelFormat",
-    settings: "Settings",
-    summary: "Summary",
-    *,
-    encoder: "FrozenEncoder | None",
-    superseding: frozenset[str],
-) -> None:
+def _run(plan: "ExtractionPlan", summary: "Summary", events: Run, *, counts_encoded: bool) -> None:
     from vlp.pipeline.estimation import check_disk
-    from vlp.pipeline.events import VideoFinished
-    from vlp.pipeline.extraction import run_extraction
+    from vlp.pipeline.events import VideoEncoded, VideoFinished
     from vlp.pipeline.stopping import StopRequest
 
     check_disk(plan)
+    counted = VideoEncoded if counts_encoded else VideoFinished  # workers tell of a video before it is stored
     began = time.perf_counter()
     with StopRequest() as stop, display(len(plan.pending), summary.seconds) as shown:
-        for event in run_extraction(
-            plan, spec, settings, seconds=summary.seconds, stop=stop, encoder=encoder, superseding=superseding
-        ):
+        for event in events(summary.seconds, stop):
             summary.add(event)
-            if isinstance(event, VideoFinished):
+            if isinstance(event, counted):
                 shown.advance(event.num_rows)
     summary.wall_seconds = time.perf_counter() - began
 
@@ -208,6 +223,21 @@ def _check_level(level: str, codec: str | None, of_an_encoder: Sequence[str]) ->
         raise typer.BadParameter(
             "pixels are stored uncropped, without an encoder", param_hint=of_an_encoder[0]
         )
+
+
+def _in_this_process(
+    plan: "ExtractionPlan",
+    spec: "EncoderSpec | PixelFormat",
+    settings: "Settings",
+    *,
+    encoder: "FrozenEncoder | None",
+    superseding: frozenset[str],
+) -> Run:
+    from vlp.pipeline.extraction import run_extraction
+
+    return lambda seconds, stop: run_extraction(
+        plan, spec, settings, seconds=seconds, stop=stop, encoder=encoder, superseding=superseding
+    )
 
 
 def _print_plan(plan: "ExtractionPlan") -> None:

@@ -9,7 +9,7 @@ from vlp.cli.console import err, print_table
 from vlp.cli.progress import duration, shares
 
 if TYPE_CHECKING:
-    from vlp.pipeline.events import Event
+    from vlp.pipeline.events import Event, Started
     from vlp.pipeline.planning import ExtractionPlan
 
 _MOST_FAILURES_SHOWN = 20
@@ -33,20 +33,33 @@ class Summary:
 
     def add(self, event: "Event") -> None:
         """Take one event of the run."""
-        from vlp.pipeline.events import BatchShrunk, Started, Stopped, VideoFinished
+        from vlp.pipeline.events import (
+            BatchShrunk,
+            SchedulerLost,
+            Started,
+            Stopped,
+            VideoFinished,
+            WorkerLost,
+        )
 
         if isinstance(event, Started):
-            err.print(
-                f"Run: {event.precision} on {event.device}, batches of {event.batch_size}, "
-                f"{event.num_children} decode processes"
-            )
+            err.print(_started(event))
         elif isinstance(event, VideoFinished):
             self.counts.add(event)
             if event.status == "failed":
                 self.failures.append((event.video_id, event.reason or "", event.detail))
         elif isinstance(event, BatchShrunk):
-            self.shrunk_to = event.batch_size
+            self.shrunk_to = min(event.batch_size, self.shrunk_to or event.batch_size)
             err.print(f"The device ran out of memory: the batch is now {event.batch_size} frames.")
+        elif isinstance(event, WorkerLost):
+            rest = (
+                f"its other {event.num_videos:,} videos are tried again"
+                if event.num_videos
+                else "all was stored"
+            )
+            err.print(f"Worker {event.worker} is lost, {event.why}: {rest}.", markup=False)
+        elif isinstance(event, SchedulerLost):
+            err.print(f"The scheduler at {event.address} is gone: waiting for it to come back.", markup=False)
         elif isinstance(event, Stopped):
             self.signal = event.signal
 
@@ -112,3 +125,11 @@ class Summary:
             err.print("Run it again with --retry failed, or --retry failed:REASON, once the cause is mended.")
         if self.signal is not None:
             err.print("Interrupted: what was whole is committed. The same command goes on from here.")
+
+
+def _started(event: "Started") -> str:
+    workers = f"{event.num_workers} workers, each {event.device}" if event.num_workers > 1 else event.device
+    return (
+        f"Run: {event.precision} on {workers}, batches of {event.batch_size}, "
+        f"{event.num_children} decode processes"
+    )

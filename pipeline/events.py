@@ -1,6 +1,6 @@
 """What a running extraction tells, and the totals kept of it. Imports no torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,30 @@ class VideoFinished:
     num_rows: int
     num_expected: int
     num_decoded: int
+
+
+@dataclass(frozen=True)
+class VideoEncoded:
+    """A worker has encoded one more video; whether it is stored, `VideoFinished` will tell. Once a video."""
+
+    video_id: str
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker died, or made no progress; what it had not stored is tried again elsewhere."""
+
+    worker: str
+    why: str
+    num_videos: int
+
+
+@dataclass(frozen=True)
+class SchedulerLost:
+    """The Dask scheduler went away; the run waits for it."""
+
+    address: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +55,7 @@ class Started:
     precision: str
     batch_size: int
     num_children: int
+    num_workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +65,7 @@ class BatchShrunk:
     batch_size: int
 
 
-Event = Started | VideoFinished | BatchShrunk | Stopped
+Event = Started | VideoEncoded | VideoFinished | BatchShrunk | WorkerLost | SchedulerLost | Stopped
 
 
 @dataclass
@@ -52,6 +77,11 @@ class StageSeconds:
     encoding: float = 0.0
     writing: float = 0.0
     decoding_cpu: float = 0.0
+
+    def add(self, other: "StageSeconds") -> None:
+        """Count another process's time in."""
+        for name in (item.name for item in fields(self)):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def bottleneck(self) -> str:

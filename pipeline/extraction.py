@@ -7,6 +7,7 @@ while this process loads the encoder.
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -58,7 +59,9 @@ def run_extraction(
     seconds: StageSeconds,
     stop: StopRequest,
     encoder: FrozenEncoder | None = None,
+    loader: Callable[..., FrozenEncoder] = load_encoder,
     superseding: frozenset[str] = frozenset(),
+    as_worker: bool = False,
 ) -> Iterator[Event]:
     """Extract all that is pending into the plan's store.
 
@@ -69,7 +72,9 @@ def run_extraction(
         seconds: filled in while it runs.
         stop: asked between any two blocks of frames.
         encoder: reused if already loaded on the right device.
+        loader: called as `load_encoder` is.
         superseding: videos whose stored rows are damaged and give way to the new ones.
+        as_worker: whether another run holds the part, has handed out these videos, and keeps the index.
 
     Yields:
         Events; `Stopped` last if a signal ended the run. What is whole is committed in every case.
@@ -78,8 +83,11 @@ def run_extraction(
         StoreError: if the store cannot be opened, locked or written.
         PipelineError: if the encoder cannot be loaded.
     """
-    device, precision = _place(spec, settings)
-    store = _open_store(plan, settings, device, precision)
+    device, batch_size, precision = choices_here(spec, settings)
+    if as_worker:  # begun by the run: a worker that does not see it must not begin its own
+        store = FeatureStore.open(plan.store)
+    else:
+        store = begin_store(plan, settings, batch_size=batch_size, precision=precision)
     if isinstance(spec, EncoderSpec):
         precision = _resumed_precision(settings.precision, store, device)
 
@@ -88,14 +96,15 @@ def run_extraction(
             return encoder
         if isinstance(spec, PixelFormat):
             return PixelCoder(spec)
-        loaded = load_encoder(spec, device=str(device), precision=precision)
-        if loaded.description != plan.description:
+        loaded = loader(spec, device=str(device), precision=precision)
+        described = replace(loaded.description, model=plan.description.model)  # a folder has many names
+        if described != plan.description:
             raise WeightsUnusable(
                 loaded.weights_file, "it changed after this run was planned; run the command again"
             )
         return loaded
 
-    part = (plan.part.index, plan.part.count)
+    part = None if as_worker else (plan.part.index, plan.part.count)
     with (
         store.writer(part=part, device=str(device), precision=precision, superseding=superseding) as writer,
         DecodePool(plan.timeline, num_children=settings.children) as pool,
@@ -118,18 +127,29 @@ def run_extraction(
             yield _settle(outcome, Assembly(outcome.attempt), writer, attempts)
 
 
-def _place(spec: EncoderSpec | PixelFormat, settings: Settings) -> tuple[torch.device, str]:
-    """Choose device and precision; pixels are always made on the CPU, so that their bits do not depend on it."""
+def choices_here(spec: EncoderSpec | PixelFormat, settings: Settings) -> tuple[torch.device, int, str]:
+    """Choose device, batch size and precision for a new store on this machine, as far as the user left it open.
+
+    Pixels are always made on the CPU, so that their bits do not depend on it.
+
+    Raises:
+        DeviceUnavailable: if this machine lacks the device or the precision.
+    """
     if isinstance(spec, PixelFormat):
-        return torch.device("cpu"), PRECISION
-    device = choose_device(settings.device)
-    return device, choose_precision(settings.precision, device)
+        device, precision = torch.device("cpu"), PRECISION
+    else:
+        device = choose_device(settings.device)
+        precision = choose_precision(settings.precision, device)
+    return device, settings.batch_size or _BATCH_SIZES[device.type], precision
 
 
-def _open_store(
-    plan: ExtractionPlan, settings: Settings, device: torch.device, precision: str
-) -> FeatureStore:
-    """Open the plan's store, or begin it with this run's batch size and precision."""
+def begin_store(plan: ExtractionPlan, settings: Settings, *, batch_size: int, precision: str) -> FeatureStore:
+    """Open the plan's store, or begin it with this batch size and precision.
+
+    Raises:
+        StoreError: if it cannot be opened or begun.
+        BatchSizeFixed: if it was begun with another batch size than the one asked for.
+    """
     store = FeatureStore.open_or_create(
         plan.store,
         meaning=plan.meaning,
@@ -138,7 +158,7 @@ def _open_store(
         pretrained=plan.description.pretrained,
         num_views=len(plan.framing.views),
         embed_dim=_width(plan.description),
-        batch_size=settings.batch_size or _BATCH_SIZES[device.type],
+        batch_size=batch_size,
         precision=precision,
         tool_versions=tool_versions(),
     )

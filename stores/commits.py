@@ -20,7 +20,7 @@ from vlp.stores.fingerprint import JSON
 SCHEMA = 1
 COMMIT_LIMIT_BYTES = 64 << 20
 STATUSES = ("ok", "short")
-_NAME = re.compile(r"(?P<unit>[a-z]{1,20}(-[0-9]{1,9}of[0-9]{1,9})?)-(?P<attempt>[0-9a-f]{16})")
+_NAME = re.compile(r"(?P<unit>[a-z]{1,20}(-[0-9]{1,9}(of[0-9]{1,9})?)?)-(?P<attempt>[0-9a-f]{16})")
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

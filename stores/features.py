@@ -6,7 +6,7 @@
     store.read("v_Archery_g01_c01").features     # (n, V, D), a memory map
 
 The layout is DESIGN.md §3. Readers see what is committed, while writers write. Any number of writers
-work at once, each on its own part.
+work at once, each on its own part, or as workers of the run that holds one.
 """
 
 import time
@@ -190,7 +190,7 @@ class FeatureStore:
     def writer(
         self,
         *,
-        part: tuple[int, int] = (0, 1),
+        part: tuple[int, int] | None = (0, 1),
         device: str,
         precision: str,
         segment_bytes: int = 64 << 20,
@@ -200,7 +200,8 @@ class FeatureStore:
         """Start to write a part; `StoreWriter` says how.
 
         Args:
-            part: (i, n), the part that is locked.
+            part: (i, n), the part that is locked. None is a worker of a run that holds a part and hands out its videos:
+                it writes beside any number of others, and leaves the index to that run.
             device: recorded in every commit.
             precision: recorded in every commit.
             segment_bytes: a segment is closed when it holds this much,

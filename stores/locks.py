@@ -19,7 +19,7 @@ from vlp.stores import storage
 from vlp.stores.commits import now
 from vlp.stores.errors import PartLocked, StoreUnwritable
 
-_UNIT = re.compile(r"[a-z]{1,20}(-[0-9]{1,9}of[0-9]{1,9})?")
+_UNIT = re.compile(r"[a-z]{1,20}(-[0-9]{1,9}(of[0-9]{1,9})?)?")
 
 
 def part_unit(part: tuple[int, int]) -> str:
@@ -57,7 +57,7 @@ class UnitLock:
     """Holds a unit from creation to `release` (or the end of the process).
 
     Attributes:
-        unit: what is held: "part-0of4", "compact", "create".
+        unit: what is held: "part-0of4", "worker-3", "compact", "create".
         writer: unit and a random attempt: the name of everything that this holder writes.
 
     Raises:
@@ -110,3 +110,20 @@ class UnitLock:
         except (ValueError, KeyError, TypeError, RecursionError):
             return PartLocked(self._path, self.unit, pid=None, host=None, started=None)
         return PartLocked(self._path, self.unit, pid=pid, host=host, started=started)
+
+
+def lock_free_worker(root: Path) -> UnitLock:
+    """Take the lowest of "worker-0", "worker-1"… that nobody holds.
+
+    A worker that hangs keeps its own and stands in nobody's way, and there are never more lock files than there were
+    workers at once.
+
+    Raises:
+        StoreUnwritable: if the file system cannot lock.
+    """
+    number = 0
+    while True:
+        try:
+            return UnitLock(root, f"worker-{number}")
+        except PartLocked:
+            number += 1

@@ -1,4 +1,4 @@
-"""Writing to a feature store: whole videos, in segments, one writer a part.
+"""Writing to a feature store: whole videos, in segments, one writer a part and its workers beside it.
 
 A segment is closed at 64 MiB or 300 s, whichever comes first; memory holds no more than one segment and
 its encoding. `flush` commits what has been added. Leaving the `with` body commits it too, by an exception
@@ -17,7 +17,7 @@ from vlp.stores import storage
 from vlp.stores.commits import Commit, FailedVideo, VideoEntry, failures_to_bytes, now
 from vlp.stores.errors import NonFiniteFeatures, StoreError
 from vlp.stores.index import write_index
-from vlp.stores.locks import UnitLock, part_unit
+from vlp.stores.locks import UnitLock, lock_free_worker, part_unit
 from vlp.stores.segments import VideoRows, write_segment
 from vlp.stores.videos import ExtractedVideo
 
@@ -37,7 +37,7 @@ class StoreWriter:
         self,
         store: "FeatureStore",
         *,
-        part: tuple[int, int],
+        part: tuple[int, int] | None,
         device: str,
         precision: str,
         segment_bytes: int,
@@ -59,7 +59,10 @@ class StoreWriter:
         self._held_bytes = 0
         self._failed: list[FailedVideo] = []
         self._since_seconds = 0.0
-        self._lock: UnitLock | None = UnitLock(store.path, part_unit(part))
+        self._keeps_index = part is not None
+        self._lock: UnitLock | None = (
+            lock_free_worker(store.path) if part is None else UnitLock(store.path, part_unit(part))
+        )
 
     def add(self, video: ExtractedVideo) -> None:
         """Take a whole video; closes a segment when one is due.
@@ -129,7 +132,7 @@ class StoreWriter:
         return commit
 
     def close(self) -> None:
-        """Commit what has been added, bring the index up to date, let the part go.
+        """Commit what has been added, bring the index up to date unless this is a worker, let the part go.
 
         Raises:
             StoreFull, StoreUnwritable: from the disk; the part is let go all the same.
@@ -138,9 +141,10 @@ class StoreWriter:
             return
         try:
             self.flush()
-            with suppress(StoreError):  # the index is a cache: readers do without
-                index = self._store.catalog().index
-                write_index(self._store.path, self._store.fingerprint, index, writer=self._lock.writer)
+            if self._keeps_index:
+                with suppress(StoreError):  # the index is a cache: readers do without
+                    index = self._store.catalog().index
+                    write_index(self._store.path, self._store.fingerprint, index, writer=self._lock.writer)
         finally:
             self._lock.release()
             self._lock = None
