@@ -95,6 +95,7 @@ def test_parts_limits_and_batches_give_the_same_bits(
     assert bits(stored(typed, *other)) == whole
 
 
+@pytest.mark.full  # as with features, whose killed runs are always tested
 def test_a_killed_run_is_gone_on_with_to_the_same_bits(
     typed: Type, arguments: list[object], shapes: Path, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def start(arguments: list[object]) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.full  # test_distributed.py always shows the bits of workers
 def test_local_workers_store_the_bits_of_one_process_and_the_summary_adds_up(
     typed: Type, extract_arguments: list[object], videos: Path, tmp_path: Path
 ) -> None:
