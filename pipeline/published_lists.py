@@ -23,6 +23,7 @@ from vlp.pipeline.coverage import Coverage
 from vlp.pipeline.errors import PipelineError
 
 _LIMIT_BYTES = 64 << 20
+_MOST_DIGITS = 9
 _COLUMNS = ("name", "path", "video", "video_id")
 
 
@@ -129,7 +130,7 @@ def _place(name: str) -> tuple[Path, str | None]:
 def _names(path: Path, key: str | None) -> tuple[str, ...]:
     if path.suffix == ".json":
         held = _part(path, key)
-        if isinstance(held, dict) and all(str(number).isdecimal() for number in held.values()):
+        if isinstance(held, dict) and all(_is_index(number) for number in held.values()):
             held = sorted(held, key=lambda name: int(held[name]))  # Something-Something: name to "number"
         if isinstance(held, dict):
             raise ListUnreadable(path, f"name a part of it, as {path}:KEY, with KEY one of {_some(held)}")
@@ -143,6 +144,10 @@ def _names(path: Path, key: str | None) -> tuple[str, ...]:
     else:
         names = _text(path).splitlines()
     return _checked(path, names)
+
+
+def _is_index(number: object) -> bool:
+    return len(str(number)) <= _MOST_DIGITS and str(number).isdecimal()
 
 
 def _column(path: Path) -> list[str]:

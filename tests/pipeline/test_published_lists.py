@@ -27,6 +27,7 @@ official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the published lists
         ("list.json", b"{", "no JSON"),
         ("list.json", b"[" * 100_000, "no JSON"),
         ("list.json", b"3", "no list of names"),
+        ("list.json", b'{"a": "' + b"9" * 5000 + b'"}', "KEY one of a"),
         ("list.json", b"[1, 2]", "no list of names"),
         ("list.json", b'{"k400": ["a"], "k600": ["b"]}', "KEY one of k400, k600"),
     ],
