@@ -146,7 +146,10 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
         lambda _: "the same command with fewer --shots, or with --classes FILE without these",
         ERROR,
     ),
-    "TooFewClasses": (lambda error: f"the same command with --ways {error.num_classes} or fewer", ERROR),
+    "TooFewClasses": (
+        lambda error: f"the same command with --ways, or --draw-size, of {error.num_classes} or fewer",
+        ERROR,
+    ),
     "LossNotFinite": (
         lambda _: "the same command with --set recipe.learning_rate=… lower, and another --name",
         ERROR,

@@ -8,7 +8,6 @@ is in ``OPTIONS``, and ``load`` takes each by its name.
 import importlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -96,4 +95,4 @@ def load_dataset(
         return read_manifest_file(manifest, dataset=name, root=root or default)
     chosen = parse_options(name, options, options_of(name))
     loaded: Manifest = dataset_module(name).load(root or data_root(name), annotations, **chosen)
-    return replace(loaded, annotations=annotations, options=chosen) if annotations or chosen else loaded
+    return loaded.with_source(annotations, chosen)

@@ -4,6 +4,7 @@ Labels and splits live here and not in the store, so that mending a label touche
 without looking at a single video file: 650,000 rows are planned in seconds.
 """
 
+import copy
 import os
 import unicodedata
 from collections import Counter
@@ -140,6 +141,13 @@ class Manifest:
     def first_split(self) -> str | None:
         """The one split that is meant where a single one is needed; None for a dataset without splits."""
         return self.default_split or next(iter(self.split_names), None)
+
+    def with_source(self, annotations: Path | None, options: Mapping[str, str]) -> "Manifest":
+        """Say what the user chose; the videos, checked already, are not checked again."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "annotations", annotations)
+        object.__setattr__(twin, "options", dict(options))
+        return twin
 
     def videos_in(self, split: str, role: str) -> tuple[Video, ...]:
         """Return the videos that have this role in this split."""

@@ -192,10 +192,11 @@ class ExportInTheWay(StoreError):
 class NothingToImport(StoreError):
     """No file of a folder can be imported; ``refused`` says why, by file."""
 
-    def __init__(self, path: Path, refused: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, refused: Mapping[str, str], *, is_folder: bool = True) -> None:
         shown = "; ".join(f"{name}: {what}" for name, what in [*refused.items()][:3])
         found = f"{len(refused)} .npy files, all refused: {shown}" if refused else "no .npy file"
-        super().__init__(f"nothing to import from {path}: it holds {found}.")
+        why = f"it holds {found}" if is_folder else "there is no such folder"
+        super().__init__(f"nothing to import from {path}: {why}.")
         self.path = path
         self.refused = dict(refused)
 

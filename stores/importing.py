@@ -121,7 +121,7 @@ def import_features(
     names = storage.list_files(folder, _SUFFIX)
     shapes, refused = _shapes(folder, names)
     if not shapes:
-        raise NothingToImport(folder, _told(refused))
+        raise NothingToImport(folder, _told(refused), is_folder=folder.is_dir())
     store = _open_store(said, Counter(shapes.values()).most_common(1)[0][0], cache, tool_versions)
     present = {*store.videos()}
     waiting = [name for name in names if _video_id(name) not in present]

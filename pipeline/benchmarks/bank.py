@@ -12,7 +12,6 @@ arithmetic on its 16 steps, and says nothing of how features are gathered.
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlp.pipeline.bank import FeatureBank, timeline_fps
+from vlp.pipeline.benchmarks.rounds import FEWEST_ROUNDS, interleaved, speed_ratio, wall_seconds
 from vlp.pipeline.instants import StepTable, step_rows
 from vlp.pipeline.placements import MEMORY_MAP, RAM
 from vlp.pipeline.recipe import Recipe
@@ -30,7 +30,6 @@ from vlp.stores.features import ExtractedVideo, FeatureStore, VideoEntry, VideoF
 NUM_BATCHES = 64
 MOST_BYTES = 512 << 20
 """Features beyond this are left out: three copies of them are held at once."""
-_FEWEST_ROUNDS = 9
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def _measure(
     on_disk = np.memmap(folder / "rows", dtype=np.float16, mode="r", shape=features.shape)
     batches = _draw(store, held, num_frames, batch_size)
     works = [_bare(features), _banked(held), _bare(on_disk), _banked(mapped)]
-    bare, ram, bare_disk, disk = _interleaved(works, batches, seconds)
+    bare, ram, bare_disk, disk = interleaved(works, batches, seconds)
     entries = store.videos()
     num_clips = NUM_BATCHES * batch_size
     return BankBench(
@@ -127,8 +126,8 @@ def _measure(
         embed_dim=store.embed_dim,
         stored_embed_dim=stored_embed_dim,
         num_segments=len({entries[video_id].segment for video_id in video_ids}),
-        ram_over_gather=_ratio(bare, ram),
-        disk_over_gather=_ratio(bare_disk, disk),
+        ram_over_gather=speed_ratio(bare, ram),
+        disk_over_gather=speed_ratio(bare_disk, disk),
         clips_per_second=num_clips / statistics.median(ram),
         disk_clips_per_second=num_clips / statistics.median(disk),
         sampling_clips_per_second=num_clips / _sampling_seconds(held, batches, num_frames),
@@ -201,32 +200,11 @@ def _banked(bank: FeatureBank) -> _Work:
     return lambda batch: bank.gather(batch.videos, batch.steps)
 
 
-def _interleaved(works: Sequence[_Work], batches: Sequence[_Batch], seconds: float) -> list[list[float]]:
-    """Time passes over all batches, one work after another, round after round; the first round warms up."""
-    rounds = [[_wall(work, batches) for work in works]]
-    began = time.perf_counter()
-    while len(rounds) <= _FEWEST_ROUNDS or time.perf_counter() - began < seconds:
-        rounds.append([_wall(work, batches) for work in works])
-    return [list(walls) for walls in zip(*rounds[1:], strict=True)]
-
-
-def _wall(work: _Work, batches: Sequence[_Batch]) -> float:
-    began = time.perf_counter()
-    for batch in batches:
-        work(batch)
-    return time.perf_counter() - began
-
-
-def _ratio(bare: Sequence[float], ours: Sequence[float]) -> float:
-    """Median over rounds of our speed over the bare one's: neighbours in time share the machine's mood."""
-    return statistics.median(theirs / mine for theirs, mine in zip(bare, ours, strict=True))
-
-
 def _sampling_seconds(bank: FeatureBank, batches: Sequence[_Batch], num_frames: int) -> float:
     rng = np.random.default_rng(1)
     counts, gaps = bank.num_steps, Recipe().gaps
     walls = [
-        _wall(lambda batch: random_gap_clips(counts[batch.videos], num_frames, gaps, rng), batches)
-        for _ in range(_FEWEST_ROUNDS)
+        wall_seconds(lambda batch: random_gap_clips(counts[batch.videos], num_frames, gaps, rng), batches)
+        for _ in range(FEWEST_ROUNDS)
     ]
     return statistics.median(walls)

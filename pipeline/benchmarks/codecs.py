@@ -5,8 +5,6 @@ training reads them. All are read in turn within one run. Blocks of compressed c
 so that a clip decompresses what it would decompress there.
 """
 
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,15 +13,17 @@ import numpy as np
 from numcodecs import Zstd
 from numpy.typing import NDArray
 
+from vlp.pipeline.benchmarks.rounds import interleaved, speed_ratio
+from vlp.pipeline.sampling import segment_centres
 from vlp.stores.features import FeatureStore
 
 NUM_CLIPS = 256
 _BLOCK_BYTES = 1 << 20
 _ZSTD_LEVEL = 3
-_FEWEST_ROUNDS = 5
 _LARGEST_INT8 = 127
 
 Rows = NDArray[np.float16]
+Clip = tuple[int, NDArray[np.int64]]  # which video, which of its rows
 
 
 class Packed(Protocol):
@@ -182,18 +182,20 @@ def bench_codecs(
     packed = {name: [pack(features) for features in videos] for name, pack in CODECS.items()}
     rng = np.random.default_rng(0)
     clips = [
-        (int(at), _spread(len(videos[at]), num_frames)) for at in rng.integers(len(videos), size=NUM_CLIPS)
+        (int(at), segment_centres(len(videos[at]), num_frames))
+        for at in rng.integers(len(videos), size=NUM_CLIPS)
     ]
-    walls = _interleaved(packed, clips, seconds)
+    walls = dict(
+        zip(packed, interleaved([_read_from(held) for held in packed.values()], clips, seconds), strict=True)
+    )
     figures = {}
     for name, held in packed.items():
         given_back = [one.rows(np.arange(len(raw))) for one, raw in zip(held, videos, strict=True)]
         cosines = np.concatenate([_cosines(one, raw) for one, raw in zip(given_back, videos, strict=True)])
         means = np.stack([one.mean(axis=0, dtype=np.float32) for one in given_back])
-        ratios = [raw / own for raw, own in zip(walls["raw"], walls[name], strict=True)]
         figures[name] = CodecFigures(
             bytes_over_raw=sum(one.num_bytes for one in held) / sum(one.num_bytes for one in packed["raw"]),
-            clips_over_raw=statistics.median(ratios),
+            clips_over_raw=speed_ratio(walls["raw"], walls[name]),
             mean_cosine=float(cosines.mean()),
             least_cosine=float(cosines.min()),
             top1=top1_of(means),
@@ -201,26 +203,11 @@ def bench_codecs(
     return CodecsBench(len(videos), sum(map(len, videos)), store.embed_dim, figures)
 
 
-def _spread(num_rows: int, num_frames: int) -> NDArray[np.int64]:
-    return (2 * np.arange(num_frames) + 1) * num_rows // (2 * num_frames)
+def _read_from(held: Sequence[Packed]) -> Callable[[Clip], object]:
+    return lambda clip: held[clip[0]].rows(clip[1])
 
 
 def _cosines(given_back: Rows, raw: Rows) -> NDArray[np.float64]:
     one, other = given_back.astype(np.float64), raw.astype(np.float64)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return np.asarray((one * other).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny))
-
-
-def _interleaved(
-    packed: Mapping[str, Sequence[Packed]], clips: Sequence[tuple[int, NDArray[np.int64]]], seconds: float
-) -> dict[str, list[float]]:
-    """Time passes over all clips, one codec after another, round after round; the first round warms up."""
-    walls: dict[str, list[float]] = {name: [] for name in packed}
-    began = time.perf_counter()
-    while len(walls["raw"]) <= _FEWEST_ROUNDS or time.perf_counter() - began < seconds:
-        for name, held in packed.items():
-            start = time.perf_counter()
-            for video, index in clips:
-                held[video].rows(index)
-            walls[name].append(time.perf_counter() - start)
-    return {name: found[1:] for name, found in walls.items()}

@@ -65,6 +65,7 @@ def test_sets_are_drawn_by_a_seed(typed: Type, place: list[object]) -> None:
     assert [split["class_set"] for split in first.json["splits"]] == ["draw 1", "draw 2", "draw 3"]
     few = typed("eval", "zero-shot", *place, "--draws", 1, "--draw-size", 7)
     assert (few.status, "7 classes are needed, and there are 6" in few.stderr) == (1, True)
+    assert "--draw-size, of 6 or fewer" in few.stderr
 
 
 def test_a_shipped_list_is_known_by_its_name_and_a_wrong_one_says_which_there_are(

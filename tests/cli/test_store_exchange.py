@@ -111,7 +111,7 @@ def test_features_of_an_import_are_not_taken_for_the_models_own(
 @pytest.mark.parametrize(
     ("arguments", "words", "status"),
     [
-        (("import", "none", "--dataset", "d", "--model", "m"), "it holds no .npy file", 1),
+        (("import", "none", "--dataset", "d", "--model", "m"), "there is no such folder", 1),
         (("import", "none", "--dataset", " ", "--model", "m"), "a name is text of one line", 2),
         (("import", "none", "--dataset", "d", "--model", "a\nb"), "a name is text of one line", 2),
         (("import", "none", "--dataset", "d", "--model", "m", "--fps", "0"), "Error: ", 1),

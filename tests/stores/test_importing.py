@@ -208,7 +208,10 @@ def test_a_folder_without_one_good_file_makes_no_store(tmp_path: Path) -> None:
     with pytest.raises(NothingToImport, match=r"1 \.npy files, all refused: bad\.npy: its header") as caught:
         imported(tmp_path / "features")
     assert [*caught.value.refused] == ["bad.npy"]
+    (tmp_path / "empty").mkdir()
     with pytest.raises(NothingToImport, match=r"it holds no \.npy file"):
+        imported(tmp_path / "empty")
+    with pytest.raises(NothingToImport, match="there is no such folder"):
         imported(tmp_path / "none")
     assert not (tmp_path / "cache").exists()
 

@@ -41,7 +41,7 @@ def test_both_sides_gather_the_same_rows(
             compared.extend(np.array_equal(bare, other) for other in others)
         return [[1.0]] * len(works)
 
-    monkeypatch.setattr(benchmark, "_interleaved", compare)
+    monkeypatch.setattr(benchmark, "interleaved", compare)
     figures = bench_bank(small_store(make_store), num_frames=4, batch_size=8, least_embed_dim=least_embed_dim)
     assert figures.embed_dim == max(8, least_embed_dim)
     assert len(compared) == 3 * benchmark.NUM_BATCHES
