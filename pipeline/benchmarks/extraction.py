@@ -1,39 +1,38 @@
 """`vlp bench extract`: extraction against its own stages, against a plain loop, against the bare encoder.
 
-All figures come from one run on one machine, and are ratios. The plain loop is what a research script does:
-open a video, decode it, preprocess each frame with the model's PIL transform, encode, save a `.npy`, go on.
+All figures come from one run on one machine, and are ratios; the two sides of each take turns, and a ratio is the
+median over the turns. `plain_loop.py` has the other side.
 """
 
 import os
 import resource
+import statistics
 import tempfile
 import time
-import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
+from vlp.datasplits.errors import OutsideRoot
+from vlp.pipeline.benchmarks.plain_loop import PlainProcess
+from vlp.pipeline.benchmarks.rounds import speed_ratio
+from vlp.pipeline.decoding.pool import DecodePool
+from vlp.pipeline.decoding.results import DecodeRequest, FrameBlock
 from vlp.pipeline.encoder_spec import EncoderSpec
-from vlp.pipeline.encoders import PRECISIONS, FrozenEncoder, load_encoder
+from vlp.pipeline.encoders import FrozenEncoder, load_encoder
 from vlp.pipeline.events import StageSeconds
 from vlp.pipeline.extraction import run_extraction
-from vlp.pipeline.open_clip_port import open_clip
 from vlp.pipeline.planning import ExtractionPlan, Settings
-from vlp.pipeline.preprocess import normalise
 from vlp.pipeline.stopping import StopRequest
 from vlp.pipeline.streams import EncodeStreams
 
-_ENCODER_SECONDS = 4.0
-_GEMM_SIDE = 2048
+_ENCODER_SECONDS = 2.0
+_TURNS = 3
+_ENOUGH_SECONDS = 60.0
+_NUM_IMAGES = 32
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,13 @@ class ExtractionBench:
         frames_per_second: stored frames by wall time of our extraction, without loading the model.
         wall_over_cpu: our wall time over (CPU-seconds of this process and the children / cores): 1.0 is no stall.
         speedup_over_plain_loop: wall time of the plain loop over ours, same precision, same cores.
+        over_slower_stage: our frames/s over those of decoding alone or of encoding alone, whichever is less. On a CPU
+            the two share the cores, and this lies well below 1.
+        slower_stage: which of the two that was.
         encoder_over_best_loop: images/s of our encode streams over the best bare loop's, eager or compiled.
         best_loop: which of the two that was.
         mfu: share of the machine's measured matrix-multiply peak that the bare encoder reaches.
-        stage_seconds: where our extraction's time went.
+        stage_seconds: where our extraction's time went, in the last turn.
     """
 
     num_videos: int
@@ -56,14 +58,27 @@ class ExtractionBench:
     frames_per_second: float
     wall_over_cpu: float
     speedup_over_plain_loop: float
+    over_slower_stage: float
+    slower_stage: str
     encoder_over_best_loop: float
     best_loop: str
     mfu: float
     stage_seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """One extraction by us, and one by the plain loop."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    num_frames: int
+    stages: StageSeconds
+    plain_seconds: float
+
+
 def bench_extraction(plan: ExtractionPlan, spec: EncoderSpec, settings: Settings) -> ExtractionBench:
-    """Extract the plan's videos twice, by `run_extraction` and by the plain loop, and time the bare encoder.
+    """Extract the plan's videos by `run_extraction` and by the plain loop, in turns, and time the bare encoder.
 
     Args:
         plan: what to extract; its store is written to a temporary folder, and removed.
@@ -71,93 +86,83 @@ def bench_extraction(plan: ExtractionPlan, spec: EncoderSpec, settings: Settings
         settings: device, precision, batch size and children.
     """
     encoder = load_encoder(spec, device=settings.device, precision=settings.precision)
-    with tempfile.TemporaryDirectory(prefix="vlp-bench-") as folder:
-        scratch = replace(plan, store=Path(folder) / "bench.vlp", pending=plan.listed, kept_failures=())
-        _plain_loop(
-            replace(scratch, pending=scratch.pending[:2]), encoder, Path(folder)
-        )  # warms caches and kernels
-        seconds = StageSeconds()
-        wall, cpu, num_frames = _timed_extraction(scratch, spec, settings, encoder, seconds)
-        plain_wall = _wall(lambda: _plain_loop(scratch, encoder, Path(folder)))
-    ours = _streamed_images_per_second(encoder)
-    loops = _bare_loops(encoder)
-    best = max(loops, key=lambda name: loops[name])
+    with PlainProcess(spec, device=str(encoder.device), precision=encoder.precision) as plain:
+        turns = _turns(plan, spec, settings, encoder, plain)
+        streamed, loops = _encoders(encoder, plain)
+        best = max(loops, key=lambda name: statistics.median(loops[name]))
+        best_rate = statistics.median(loops[best])
+        mfu = plain.peak_share(best_rate)
+    rate = statistics.median(turn.num_frames / turn.wall_seconds for turn in turns)
+    stages = {
+        "decoding": _decoded_per_second(plan, settings),
+        "encoding": statistics.median(streamed) / len(plan.framing.views),
+    }
+    slower = min(stages, key=lambda name: stages[name])
+    cores = len(os.sched_getaffinity(0))
     return ExtractionBench(
         num_videos=len(plan.listed),
-        num_frames=num_frames,
-        frames_per_second=num_frames / wall,
-        wall_over_cpu=wall / (cpu / len(os.sched_getaffinity(0))),
-        speedup_over_plain_loop=plain_wall / wall,
-        encoder_over_best_loop=ours / loops[best],
+        num_frames=turns[-1].num_frames,
+        frames_per_second=rate,
+        wall_over_cpu=statistics.median(turn.wall_seconds * cores / turn.cpu_seconds for turn in turns),
+        speedup_over_plain_loop=speed_ratio(
+            [turn.plain_seconds for turn in turns], [turn.wall_seconds for turn in turns]
+        ),
+        over_slower_stage=rate / stages[slower],
+        slower_stage=slower,
+        encoder_over_best_loop=statistics.median(streamed) / best_rate,
         best_loop=best,
-        mfu=loops[best] * _flops_per_image(encoder) / _peak_flops(encoder),
-        stage_seconds=asdict(seconds),
+        mfu=mfu,
+        stage_seconds=asdict(turns[-1].stages),
     )
 
 
-def _timed_extraction(
-    plan: ExtractionPlan, spec: EncoderSpec, settings: Settings, encoder: FrozenEncoder, seconds: StageSeconds
-) -> tuple[float, float, int]:
+def _turns(
+    plan: ExtractionPlan, spec: EncoderSpec, settings: Settings, encoder: FrozenEncoder, plain: PlainProcess
+) -> list[_Turn]:
+    """Let the two take turns: three, or fewer where one takes longer than a minute."""
+    turns: list[_Turn] = []
+    began = time.perf_counter()
+    while len(turns) < _TURNS and (not turns or time.perf_counter() - began < _ENOUGH_SECONDS):
+        with tempfile.TemporaryDirectory(prefix="vlp-bench-") as name:
+            folder = Path(name)
+            scratch = replace(plan, store=folder / "bench.vlp", pending=plan.listed, kept_failures=())
+            if not turns:  # warms caches and kernels
+                plain.extract_seconds(replace(scratch, pending=scratch.pending[:2]), folder)
+            turns.append(_turn(scratch, spec, settings, encoder, plain))
+    return turns
+
+
+def _turn(
+    plan: ExtractionPlan, spec: EncoderSpec, settings: Settings, encoder: FrozenEncoder, plain: PlainProcess
+) -> _Turn:
     cpu_before, wall_before = _cpu_seconds(), time.perf_counter()
-    num_frames = 0
+    num_frames, stages = 0, StageSeconds()
     with StopRequest() as stop:
-        for event in run_extraction(plan, spec, settings, seconds=seconds, stop=stop, encoder=encoder):
+        for event in run_extraction(plan, spec, settings, seconds=stages, stop=stop, encoder=encoder):
             num_frames += getattr(event, "num_rows", 0)
-    return time.perf_counter() - wall_before, _cpu_seconds() - cpu_before, num_frames
+    wall, cpu = time.perf_counter() - wall_before, _cpu_seconds() - cpu_before
+    return _Turn(wall, cpu, num_frames, stages, plain.extract_seconds(plan, plan.store.parent))
 
 
 def _cpu_seconds() -> float:
-    """CPU time of this process and of its children that have ended."""
+    """CPU time of this process and of its children that have ended: the plain loop's has not."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def _wall(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def _encoders(encoder: FrozenEncoder, plain: PlainProcess) -> tuple[list[float], dict[str, list[float]]]:
+    """Measure images/s in turns: of our streams from uint8; of the bare tower on tensors that are ready."""
+    size = encoder.description.preprocess.image_size
+    images = torch.randint(0, 256, (_NUM_IMAGES, 3, size, size), dtype=torch.uint8)
+    streamed, loops = [], []
+    for _ in range(_TURNS):
+        streamed.append(_streamed_per_second(encoder, images))
+        loops.append(plain.images_per_second(images, _ENCODER_SECONDS))
+    return streamed, {name: [turn[name] for turn in loops] for name in loops[0]}
 
 
-def _plain_loop(plan: ExtractionPlan, encoder: FrozenEncoder, folder: Path) -> None:
-    transform = open_clip.transform.image_transform_v2(
-        open_clip.transform.PreprocessCfg(**_preprocess_cfg(encoder)), is_train=False
-    )
-    for number, video in enumerate(plan.pending):
-        with av.open(str(plan.manifest.root / video.path), metadata_errors="ignore") as container:
-            stream = container.streams.video[0]
-            frames = list(container.decode(stream))
-            images = [transform(frames[position].to_image()) for position in _shown(plan, frames, stream)]
-        np.save(folder / f"{number}.npy", _encode_plainly(encoder, images))
-
-
-def _shown(plan: ExtractionPlan, frames: Sequence[Any], stream: Any) -> list[int]:
-    """Apply the plan's timeline to decoded frames, as `Timeline` defines it."""
-    starts = [frame.pts for frame in frames]
-    unit_seconds = Fraction(stream.time_base)
-    ends = [*starts[1:], starts[-1] + round(1 / (unit_seconds * Fraction(stream.average_rate)))]
-    keep = plan.timeline.selector(unit_seconds=unit_seconds, num_frames=len(frames))
-    spans = zip(starts, ends, strict=True)
-    return [
-        index for index, (start, end) in enumerate(spans) if keep(index, start - starts[0], end - starts[0])
-    ]
-
-
-def _preprocess_cfg(encoder: FrozenEncoder) -> dict[str, object]:
-    stated = asdict(encoder.description.preprocess)
-    return {"size": stated.pop("image_size"), **stated}
-
-
-@torch.inference_mode()
-def _encode_plainly(encoder: FrozenEncoder, images: Sequence[Tensor]) -> np.ndarray:
-    dtype = PRECISIONS[encoder.precision]
-    chunks = torch.split(torch.stack(list(images)), 32)
-    parts = [encoder.clip.visual(chunk.to(encoder.device, dtype)).float().cpu() for chunk in chunks]
-    return torch.cat(parts).numpy()
-
-
-def _streamed_images_per_second(encoder: FrozenEncoder) -> float:
-    """Images/s from uint8, through the streams that extraction encodes with."""
-    images = _noise(encoder)
+def _streamed_per_second(encoder: FrozenEncoder, host_images: Tensor) -> float:
+    images = host_images.to(encoder.device)
     encoder.encode_images(images).cpu()
     with EncodeStreams(encoder.device.type) as streams:
         in_flight = deque(streams.submit(encoder.encode_images, images) for _ in range(streams.count + 1))
@@ -168,47 +173,18 @@ def _streamed_images_per_second(encoder: FrozenEncoder) -> float:
         return num_images / (time.perf_counter() - began)
 
 
-def _noise(encoder: FrozenEncoder) -> Tensor:
-    size = encoder.description.preprocess.image_size
-    return torch.randint(0, 256, (32, 3, size, size), dtype=torch.uint8, device=encoder.device)
-
-
-def _bare_loops(encoder: FrozenEncoder) -> dict[str, float]:
-    """Images/s of the image tower on tensors that are ready: as it is, and compiled where a compiler is found."""
-    batch = normalise(_noise(encoder), encoder.description.preprocess, PRECISIONS[encoder.precision])
-    loops: dict[str, float] = {}
-    with torch.inference_mode():
-        loops["eager"] = _images_per_second((encoder.clip.visual, batch), _ENCODER_SECONDS)
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's compiler warns of its own deprecations
-            compiled = torch.compile(encoder.clip.visual)
-            loops["compiled"] = _images_per_second((compiled, batch), _ENCODER_SECONDS)
-    except torch._dynamo.exc.TorchDynamoException:  # no public name; a machine without g++
-        pass
-    return loops
-
-
-def _images_per_second(loop: tuple[Callable[[Tensor], Tensor] | nn.Module, Tensor], seconds: float) -> float:
-    forward, batch = loop
-    forward(batch).cpu()
-    began, num_images = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        forward(batch).cpu()
-        num_images += len(batch)
-    return num_images / (time.perf_counter() - began)
-
-
-def _flops_per_image(encoder: FrozenEncoder) -> float:
-    size = encoder.description.preprocess.image_size
-    image = torch.zeros(1, 3, size, size, device=encoder.device, dtype=PRECISIONS[encoder.precision])
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        encoder.clip.visual(image)
-    return float(counter.get_total_flops())
-
-
-def _peak_flops(encoder: FrozenEncoder) -> float:
-    """FLOP/s of a large matrix product in the encoder's precision: what the machine can do at best."""
-    side = torch.randn(_GEMM_SIDE, _GEMM_SIDE, device=encoder.device).to(PRECISIONS[encoder.precision])
-    products_per_second = _images_per_second((lambda batch: side @ batch, side), 1.0) / _GEMM_SIDE
-    return 2.0 * _GEMM_SIDE**3 * products_per_second
+def _decoded_per_second(plan: ExtractionPlan, settings: Settings) -> float:
+    """Stored frames a second when the children have all cores and nobody encodes."""
+    requests = []
+    for video in plan.listed:
+        try:
+            requests.append(DecodeRequest(video.video_id, plan.manifest.absolute(video)))
+        except OutsideRoot:  # the run fails such a video too
+            continue
+    num_frames, began = 0, time.perf_counter()
+    with DecodePool(plan.timeline, num_children=settings.children) as pool:
+        for block in pool.run(iter(requests)):
+            if isinstance(block, FrameBlock):
+                num_frames += len(block.frames)
+                block.release()
+    return num_frames / (time.perf_counter() - began)
