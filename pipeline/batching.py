@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from vlp.pipeline.decoding.results import DecodeOutcome, FrameBlock
 from vlp.pipeline.events import StageSeconds
 from vlp.pipeline.framing import Framing
 from vlp.pipeline.streams import EncodeStreams
+from vlp.stores.spool import Spool
 
 # Squares' worth of frames resized at a time: small frames, or very long ones, would otherwise become gigabytes.
 _PREPARED = 256
@@ -51,11 +52,12 @@ class Assembly:
     """
 
     attempt: int
-    parts: list[NDArray[Any]] = field(default_factory=list)
+    rows: Spool
+    num_views: int = 1
     pts_seconds: list[NDArray[np.float64]] = field(default_factory=list)
     frame_index: list[NDArray[np.int32]] = field(default_factory=list)
+    picture_bytes: list[int] = field(default_factory=list)
     num_rows: int = 0
-    num_views: int = 1
     num_encoded: int = 0
     outcome: DecodeOutcome | None = None
 
@@ -64,10 +66,14 @@ class Assembly:
         """Whether its decoding has ended and all its rows are encoded."""
         return self.outcome is not None and self.num_encoded == self.num_rows * self.num_views
 
-    def features(self) -> NDArray[Any]:
-        """Join what has been encoded: (n, V, D) float16; pixels are (n, 1, 1) of bytes."""
-        joined = np.concatenate(self.parts)
-        return joined.reshape(-1, self.num_views, joined.shape[-1])
+    def append(self, encoded: NDArray[Any]) -> None:
+        """Take the next (k, D) embeddings, or (k, 1) pictures as bytes."""
+        self.num_encoded += len(encoded)
+        if encoded.dtype == object:
+            pictures = encoded.ravel().tolist()
+            self.picture_bytes += map(len, pictures)
+            encoded = np.frombuffer(b"".join(pictures), dtype=np.uint8)
+        self.rows.append(encoded)
 
 
 class BatchAssembler:
@@ -88,9 +94,11 @@ class BatchAssembler:
         seconds: StageSeconds,
         streams: EncodeStreams,
         framing: Framing,
+        spool: Callable[[], Spool],
     ) -> None:
         self._encoder = encoder
         self._framing = framing
+        self._spool = spool
         self._streams = streams
         self.batch_size = batch_size
         self._seconds = seconds
@@ -140,7 +148,8 @@ class BatchAssembler:
     def _assembly(self, video_id: str, attempt: int) -> Assembly:
         found = self._assemblies.get(video_id)
         if found is None or found.attempt != attempt:
-            found = self._assemblies[video_id] = Assembly(attempt, num_views=len(self._framing.views))
+            found = Assembly(attempt, self._spool(), len(self._framing.views))
+            self._assemblies[video_id] = found
         return found
 
     def _num_prepared(self, block: FrameBlock) -> int:
@@ -203,6 +212,5 @@ class BatchAssembler:
             self._seconds.encoding += time.perf_counter() - began
             start = 0
             for assembly, count in owners:
-                assembly.parts.append(rows[start : start + count])
-                assembly.num_encoded += count
+                assembly.append(rows[start : start + count])
                 start += count

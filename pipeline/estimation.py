@@ -18,6 +18,8 @@ from vlp.pipeline.events import StageSeconds, VideoFinished
 from vlp.pipeline.pixel_format import PixelFormat
 from vlp.pipeline.planning import ExtractionPlan, Settings, spread_sample
 from vlp.stores.features import ExtractedVideo, FailedVideo
+from vlp.stores.layout import Layout, layout_of
+from vlp.stores.spool import Spool
 
 _BYTES_A_NUMBER = 2
 # pts_seconds, frame_index and a share of the commit's JSON.
@@ -71,7 +73,18 @@ class Estimate:
 
 
 class _Discarded:
-    """A sink that keeps nothing."""
+    """A sink that keeps nothing.
+
+    Args:
+        layout: of the rows that come.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def spool(self) -> Spool:
+        """Make room for the rows of one video."""
+        return Spool(self._layout.dtype, self._layout.item_shape)
 
     def add(self, video: ExtractedVideo) -> None:
         """Drop a whole video."""
@@ -164,7 +177,7 @@ def _measured_rate(
             iter(_requests(plan, sample)),
             pool,
             lambda: encoder,
-            _Discarded(),
+            _Discarded(layout_of(plan.meaning, len(plan.framing.views), plan.width)),
             batch_size=settings.batch_size or 16,
             framing=plan.framing,
             attempts=lambda _: 0,

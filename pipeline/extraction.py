@@ -17,18 +17,19 @@ from vlp.datasplits.errors import OutsideRoot
 from vlp.pipeline.batching import Assembly, BatchAssembler, ImageEncoder
 from vlp.pipeline.decoding.pool import DecodePool
 from vlp.pipeline.decoding.results import DecodeOutcome, DecodeRequest, FrameBlock
-from vlp.pipeline.encoder_spec import EncoderDescription, EncoderSpec
+from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, choose_device, choose_precision, load_encoder
 from vlp.pipeline.errors import BatchSizeFixed, DeviceUnavailable, WeightsUnusable
 from vlp.pipeline.events import BatchShrunk, Event, StageSeconds, Started, Stopped, VideoFinished
 from vlp.pipeline.framing import Framing
-from vlp.pipeline.pixel_format import NUM_CHANNELS, PRECISION, PixelFormat
+from vlp.pipeline.pixel_format import PRECISION, PixelFormat
 from vlp.pipeline.pixels import PixelCoder
 from vlp.pipeline.planning import ExtractionPlan, Settings, tool_versions
 from vlp.pipeline.stopping import StopRequest
 from vlp.pipeline.streams import EncodeStreams
 from vlp.stores.errors import NonFiniteFeatures
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
+from vlp.stores.spool import Spool
 
 # Rows of every batch. A CPU is as fast with 16 as with more, and sooner done when it is told to stop; a GPU wants
 # enough rows to fill it.
@@ -37,6 +38,10 @@ _BATCH_SIZES = {"cpu": 16, "cuda": 256, "mps": 64}
 
 class Sink(Protocol):
     """Where whole videos go: the store's writer, or nothing at all for an estimate."""
+
+    def spool(self) -> Spool:
+        """Make room for the rows of one video."""
+        ...
 
     def add(self, video: ExtractedVideo) -> None:
         """Take a whole video."""
@@ -124,7 +129,7 @@ def run_extraction(
         )
         for outcome in refused if stop.signal is None else ():  # a stopped run leaves them for the next one
             attempts = plan.attempts.get(outcome.video_id, 0) + 1
-            yield _settle(outcome, Assembly(outcome.attempt), writer, attempts)
+            yield _settle(outcome, Assembly(outcome.attempt, writer.spool()), writer, attempts)
 
 
 def choices_here(spec: EncoderSpec | PixelFormat, settings: Settings) -> tuple[torch.device, int, str]:
@@ -157,7 +162,7 @@ def begin_store(plan: ExtractionPlan, settings: Settings, *, batch_size: int, pr
         model=plan.description.model,
         pretrained=plan.description.pretrained,
         num_views=len(plan.framing.views),
-        embed_dim=_width(plan.description),
+        embed_dim=plan.width,
         batch_size=batch_size,
         precision=precision,
         tool_versions=tool_versions(),
@@ -165,10 +170,6 @@ def begin_store(plan: ExtractionPlan, settings: Settings, *, batch_size: int, pr
     if settings.batch_size is not None and settings.batch_size != store.batch_size:
         raise BatchSizeFixed(plan.store, store.batch_size, settings.batch_size)
     return store
-
-
-def _width(description: EncoderDescription | PixelFormat) -> int:
-    return NUM_CHANNELS if isinstance(description, PixelFormat) else description.embed_dim
 
 
 def _requests(plan: ExtractionPlan, refused: list[DecodeOutcome]) -> Iterator[DecodeRequest]:
@@ -222,7 +223,7 @@ def extract(
     block = stop.wait_for(blocks)
     encoder = load()
     with EncodeStreams(encoder.device.type) as streams:
-        assembler = BatchAssembler(encoder, batch_size, seconds, streams, framing)
+        assembler = BatchAssembler(encoder, batch_size, seconds, streams, framing, sink.spool)
         while block is not None:
             if isinstance(block, FrameBlock):
                 assembler.add(block)
@@ -285,14 +286,10 @@ def _finished(
 
 
 def _extracted(outcome: DecodeOutcome, assembly: Assembly, num_attempts: int) -> ExtractedVideo:
-    features, sizes = assembly.features(), None
-    if features.dtype == object:
-        pictures = features.ravel().tolist()
-        sizes = np.array([len(picture) for picture in pictures], dtype=np.int64)
-        features = np.frombuffer(b"".join(pictures), dtype=np.uint8)
+    sizes = np.array(assembly.picture_bytes, dtype=np.int64) if assembly.picture_bytes else None
     return ExtractedVideo(
         video_id=outcome.video_id,
-        features=features,
+        features=assembly.rows,
         pts_seconds=np.concatenate(assembly.pts_seconds),
         frame_index=np.concatenate(assembly.frame_index),
         num_expected=outcome.num_expected,

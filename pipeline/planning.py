@@ -17,7 +17,7 @@ from vlp.pipeline.decoding.timeline import Timeline
 from vlp.pipeline.encoder_spec import EncoderDescription
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.framing import CENTRE, Framing
-from vlp.pipeline.pixel_format import PixelFormat
+from vlp.pipeline.pixel_format import NUM_CHANNELS, PixelFormat
 from vlp.stores.features import FailedVideo, FeatureStore
 from vlp.stores.fingerprint import fingerprint
 from vlp.stores.locate import store_path
@@ -135,6 +135,11 @@ class ExtractionPlan:
     def fingerprint(self) -> str:
         """64 hexadecimal digits: what the features mean."""
         return fingerprint(self.meaning)
+
+    @property
+    def width(self) -> int:
+        """D of a row: 3, the channels, where pixels are stored."""
+        return NUM_CHANNELS if isinstance(self.description, PixelFormat) else self.description.embed_dim
 
     @property
     def num_skipped(self) -> int:

@@ -1,14 +1,16 @@
-"""The arrays of a segment as Zarr v3: encoded by zarr itself, read by a memory map.
+"""The arrays of a segment as Zarr v3, read by a memory map.
 
 The large array (`layout.py`) is one uncompressed shard whose inner chunks of 0.5 to 1 MiB lie in order without a codec
 of their own, so that its first bytes are the array (FACTS.md: zarr reads 1-2 k clips/s, a map 74 k).
-zarr encodes into memory and `storage.py` writes, because zarr's own writing does not flush. Reading never
-asks zarr, which shows fill values where a chunk is missing: the metadata must be exactly what is
-written here, the shard's index must be whole and in order, the sizes must fit.
+zarr writes the metadata and the small arrays, into memory; the shard, which may be larger than memory, is written here
+after the format's rules. `storage.py` puts all of it on disk, because zarr's own writing does not flush. Reading never
+asks zarr, which shows fill values where a chunk is missing: the metadata must be exactly what is written here, the
+shard's index must be whole and in order, the sizes must fit.
 """
 
 import math
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from vlp.stores import sealed, storage
 from vlp.stores.layout import Layout
+from vlp.stores.spool import Rows, row_blocks
 
 CHUNK_BYTES = 1 << 20
 _METADATA_LIMIT_BYTES = 1 << 16
@@ -42,47 +45,71 @@ def chunk_rows(num_items: int, item_bytes: int) -> int:
     return math.ceil(num_items / math.ceil(num_items / most))
 
 
+class Shard:
+    """The bytes of the large array's one file, in blocks: its rows, zeros up to the last chunk's end, the index.
+
+    Args:
+        rows: of each video, in order.
+        num_chunks, chunk_bytes: inner chunks, of one size.
+    """
+
+    def __init__(self, rows: Sequence[Rows], num_chunks: int, chunk_bytes: int) -> None:
+        self._rows = rows
+        padding = num_chunks * chunk_bytes - sum(video.nbytes for video in rows)
+        places = np.empty((num_chunks, 2), dtype="<u8")
+        places[:, 0] = np.arange(num_chunks) * chunk_bytes
+        places[:, 1] = chunk_bytes
+        index = places.tobytes()
+        self._tail = bytes(padding) + index + struct.pack("<I", sealed.crc32c(index))
+
+    def __iter__(self) -> Iterator[storage.Bytes]:
+        for video in self._rows:
+            yield from (block.data for block in row_blocks(video))
+        yield self._tail
+
+
 def encode(
     layout: Layout,
-    items: NDArray[Any],
+    rows: Sequence[Rows],
     of_frames: Mapping[str, NDArray[Any]],
     offsets: NDArray[np.int64],
-) -> dict[str, memoryview]:
+) -> tuple[dict[str, memoryview], Shard]:
     """Encode a segment as the files of a Zarr v3 group.
 
     Args:
         layout: of the store.
-        items: (m, ...) of the large array: one a frame, or as many as its size says.
+        rows: of each video the items of the large array: one a frame, or as many as its size says.
         of_frames: (n,) each, by name.
         offsets: (num_videos + 1,), the first frame of each video, then n.
 
     Returns:
-        The bytes of every file by its path in the segment.
+        The bytes of every file but the large one by its path in the segment; and those of `Layout.shard`.
     """
     import zarr
     from zarr.storage import MemoryStore
 
     held: dict[str, Any] = {}
     group = zarr.create_group(MemoryStore(held), zarr_format=3)
-    chunk = chunk_rows(len(items), layout.item_bytes)
-    shard = math.ceil(len(items) / chunk) * chunk
+    num_items = sum(len(video) for video in rows)
+    chunk = chunk_rows(num_items, layout.item_bytes)
+    num_chunks = math.ceil(num_items / chunk)
     plain: dict[str, Any] = {"compressors": None, "filters": None, "fill_value": 0}
     plain["config"] = {"write_empty_chunks": True}
-    array = group.create_array(
+    group.create_array(
         layout.array,
-        shape=items.shape,
+        shape=(num_items, *layout.item_shape),
         dtype=layout.dtype,
         chunks=(chunk, *layout.item_shape),
-        shards=(shard, *layout.item_shape),
+        shards=(num_chunks * chunk, *layout.item_shape),
         **plain,
     )
-    array[...] = items
     inner = group.create_group("rows")
     for name, dtype in {**layout.of_frames, "offsets": _OFFSETS}.items():
         values = offsets if name == "offsets" else of_frames[name]
         small = inner.create_array(name, shape=values.shape, dtype=dtype, chunks=values.shape, **plain)
         small[...] = values
-    return {name: memoryview(buffer.as_numpy_array()).cast("B") for name, buffer in held.items()}
+    files = {name: memoryview(buffer.as_numpy_array()).cast("B") for name, buffer in held.items()}
+    return files, Shard(rows, num_chunks, chunk * layout.item_bytes)
 
 
 def map_items(

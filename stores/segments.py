@@ -9,7 +9,7 @@ is a `StoreDamaged`, never a fill value.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from vlp.stores import arrays, sealed, storage
 from vlp.stores.commits import COMMIT_LIMIT_BYTES, Commit, VideoEntry, read_commit
 from vlp.stores.errors import StoreDamaged
 from vlp.stores.layout import Layout
+from vlp.stores.spool import Rows, Spool, row_blocks
 
 _SMALL_LIMIT_BYTES = 64 << 20
 
@@ -25,16 +26,20 @@ _SMALL_LIMIT_BYTES = 64 << 20
 _MOST_FRAME_BYTES = 1 << 30
 
 
+_Items = TypeVar("_Items", bound=Rows)
+
+
 @dataclass(frozen=True)
-class VideoRows:
+class VideoRows(Generic[_Items]):
     """One video as the writer holds it and the reader maps it.
 
     Attributes:
-        items: (n, V, D) f2, a row a frame; or (m,) u1, encoded frames one behind another.
+        items: (n, V, D) f2, a row a frame; or (m,) u1, encoded frames one behind another. The writer may have them on
+            disk; a reader has a memory map.
         of_frames: by name (n,) each, in the layout's order: pts_seconds f8, frame_index i4, of pixels sizes i8 too.
     """
 
-    items: NDArray[Any]
+    items: _Items
     of_frames: Mapping[str, NDArray[Any]]
 
     @property
@@ -47,14 +52,18 @@ class VideoRows:
         """Bytes of all arrays."""
         return self.items.nbytes + sum(values.nbytes for values in self.of_frames.values())
 
-    def copied(self) -> "VideoRows":
-        """Copy all arrays, each contiguous."""
+    def copied(self) -> "VideoRows[Rows]":
+        """Copy all arrays, each contiguous; a spool is the writer's own already."""
         of_frames = {name: values.copy("C") for name, values in self.of_frames.items()}
-        return VideoRows(self.items.copy("C"), of_frames)
+        items = self.items if isinstance(self.items, Spool) else self.items.copy("C")
+        return VideoRows(items, of_frames)
 
     def items_crc32c(self) -> int:
         """CRC-32C of the items' bytes."""
-        return sealed.crc32c(np.ascontiguousarray(self.items))
+        crc32c = 0
+        for block in row_blocks(self.items):
+            crc32c = sealed.crc32c(block, crc32c)
+        return crc32c
 
     def frames_crc32c(self) -> int:
         """CRC-32C of the bytes of pts_seconds, then of frame_index, then of sizes if there are any."""
@@ -62,7 +71,7 @@ class VideoRows:
 
 
 def write_segment(
-    root: Path, name: str, layout: Layout, rows: Sequence[VideoRows], entries: Sequence[VideoEntry]
+    root: Path, name: str, layout: Layout, rows: Sequence[VideoRows[Rows]], entries: Sequence[VideoEntry]
 ) -> tuple[Commit, int]:
     """Write a segment and commit it.
 
@@ -80,16 +89,16 @@ def write_segment(
         StoreFull, StoreUnwritable: from the disk; what was there before is as it was.
     """
     offsets = np.cumsum([0, *(video.num_frames for video in rows)], dtype=np.int64)
-    files = arrays.encode(
+    files, shard = arrays.encode(
         layout,
-        np.concatenate([video.items for video in rows]),
+        [video.items for video in rows],
         {part: np.concatenate([video.of_frames[part] for video in rows]) for part in layout.of_frames},
         offsets,
     )
     checksums = {path: sealed.crc32c(bytes(files[path])) for path in sorted(layout.small_files)}
     commit = Commit(name, entries[0].created, int(offsets[-1]), tuple(entries), checksums)
     data = commit.to_bytes()
-    num_bytes = storage.write_folder(root, f"segments/{name}", files)
+    num_bytes = storage.write_folder(root, f"segments/{name}", {**files, layout.shard: shard})
     storage.write_file(root, f"segments/{name}/commit.json", data, writer=name)
     return commit, num_bytes + len(data)
 
@@ -123,7 +132,7 @@ class SegmentReader:
         except (OSError, ValueError) as error:
             raise StoreDamaged(root, _explain(error, root / self._folder), segment=name) from error
 
-    def rows(self, entry: VideoEntry) -> VideoRows:
+    def rows(self, entry: VideoEntry) -> VideoRows[NDArray[Any]]:
         """Map the arrays of a video; they are compared with its checksums once.
 
         A file cut short after this check ends the program that reads beyond its end (SIGBUS), as with
@@ -180,7 +189,7 @@ class SegmentReader:
                 return f"{name} is missing" if size is None else f"{name} has {size} bytes, not {num_bytes}"
         return None
 
-    def _differing(self, entry: VideoEntry, video: VideoRows) -> str | None:
+    def _differing(self, entry: VideoEntry, video: VideoRows[NDArray[Any]]) -> str | None:
         if video.items_crc32c() != entry.features_crc32c:
             return f"{self._layout.array} do not match their checksum"
         if video.frames_crc32c() != entry.rows_crc32c:

@@ -11,8 +11,9 @@ import mmap
 import os
 import shutil
 import stat
+import tempfile
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +24,8 @@ from vlp.stores.errors import StoreFull, StoreUnwritable
 
 PARTIAL = ".partial"
 Bytes = bytes | memoryview
+Content = Bytes | Iterable[Bytes]
+"""A file's bytes, whole or in blocks that can be asked for more than once."""
 
 
 class NotInside(OSError):
@@ -158,13 +161,13 @@ def write_file(root: Path, name: str, data: Bytes, *, writer: str) -> None:
         _sync_folder(path.parent)
 
 
-def write_folder(root: Path, name: str, files: Mapping[str, Bytes]) -> int:
+def write_folder(root: Path, name: str, files: Mapping[str, Content]) -> int:
     """Write a folder of files aside, flush files and folders, rename.
 
     Args:
         root: the store.
         name: where the folder goes; it must not exist. The attempt in it makes it unique.
-        files: bytes by path inside the folder.
+        files: bytes by path inside the folder, those of a large file in blocks.
 
     Returns:
         The number of bytes written.
@@ -178,7 +181,7 @@ def write_folder(root: Path, name: str, files: Mapping[str, Bytes]) -> int:
     with _reported(path):
         aside.mkdir()
         try:
-            _write_tree(aside, files)
+            num_bytes = _write_tree(aside, files)
             if path.exists():  # POSIX renames onto an empty folder without an error
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             os.rename(aside, path)  # noqa: PTH104 (the call itself, as the kill tests trace it)
@@ -186,7 +189,7 @@ def write_folder(root: Path, name: str, files: Mapping[str, Bytes]) -> int:
             shutil.rmtree(aside, ignore_errors=True)
             raise
         _sync_folder(path.parent)
-    return sum(len(data) for data in files.values())
+    return num_bytes
 
 
 def remove(root: Path, name: str) -> None:
@@ -198,6 +201,26 @@ def remove(root: Path, name: str) -> None:
         else:
             path.unlink(missing_ok=True)
         _sync_folder(path.parent)
+
+
+def open_nameless(folder: Path) -> int:
+    """Open a file that has no name and vanishes with its last descriptor; returns it.
+
+    Raises:
+        StoreFull, StoreUnwritable: from the disk.
+    """
+    with _reported(folder), tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        return os.dup(file.fileno())
+
+
+def append(folder: Path, descriptor: int, data: Bytes) -> None:
+    """Write at the end of a file that `open_nameless` made below ``folder``.
+
+    Raises:
+        StoreFull, StoreUnwritable: from the disk.
+    """
+    with _reported(folder):
+        _write_all(descriptor, data)
 
 
 def open_lock_file(root: Path, name: str) -> int:
@@ -215,26 +238,37 @@ def rewrite_lock_file(descriptor: int, data: bytes) -> None:
         os.pwrite(descriptor, data, 0)
 
 
-def _write_tree(folder: Path, files: Mapping[str, Bytes]) -> None:
+def _write_tree(folder: Path, files: Mapping[str, Content]) -> int:
     folders = {folder}
-    for name, data in files.items():
+    num_bytes = 0
+    for name, content in files.items():
         for parent in reversed(PurePosixPath(name).parents[:-1]):
             (folder / parent).mkdir(exist_ok=True)
             folders.add(folder / parent)
-        _write_flushed(folder / name, data)
+        num_bytes += _write_flushed(folder / name, content)
     for path in sorted(folders, reverse=True):  # the deepest first
         _sync_folder(path)
+    return num_bytes
 
 
-def _write_flushed(path: Path, data: Bytes) -> None:
+def _write_flushed(path: Path, content: Content) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    num_bytes = 0
     try:
-        rest = memoryview(data).cast("B") if len(data) else memoryview(b"")
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        for data in [content] if isinstance(content, bytes | memoryview) else content:
+            num_bytes += _write_all(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return num_bytes
+
+
+def _write_all(descriptor: int, data: Bytes) -> int:
+    rest = memoryview(data).cast("B") if len(data) else memoryview(b"")
+    num_bytes = len(rest)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    return num_bytes
 
 
 def _sync_folder(path: Path) -> None:

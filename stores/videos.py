@@ -1,13 +1,13 @@
 """One video: as the writer takes it, as the reader gives its features."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlp.stores import sealed
 from vlp.stores.commits import STATUSES, VideoEntry, check_sha256
+from vlp.stores.spool import Rows
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class ExtractedVideo:
     Attributes:
         video_id: the dataset's own id; valid Unicode.
         features: (n, V, D) float16, raw projected embeddings, n >= 1; of a store of pixels (m,) uint8, the bytes of n
-            encoded frames one behind another.
+            encoded frames one behind another. An array, or a `Spool`, which is the writer's from then on.
         pts_seconds: (n,) float64, finite.
         frame_index: (n,) int32, strictly increasing from 0 up.
         num_expected, num_decoded: source frames.
@@ -32,7 +32,7 @@ class ExtractedVideo:
     """
 
     video_id: str
-    features: NDArray[Any]
+    features: Rows
     pts_seconds: NDArray[np.float64]
     frame_index: NDArray[np.int32]
     num_expected: int

@@ -19,6 +19,7 @@ from vlp.stores.errors import NonFiniteFeatures, StoreError
 from vlp.stores.index import write_index
 from vlp.stores.locks import UnitLock, lock_free_worker, part_unit
 from vlp.stores.segments import VideoRows, write_segment
+from vlp.stores.spool import Rows, Spool, row_blocks
 from vlp.stores.videos import ExtractedVideo
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class StoreWriter:
         self._segment_bytes = segment_bytes
         self._segment_seconds = segment_seconds
         self._superseding = superseding
-        self._held: dict[str, tuple[ExtractedVideo, VideoRows]] = {}
+        self._held: dict[str, tuple[ExtractedVideo, VideoRows[Rows]]] = {}
         self._held_bytes = 0
         self._failed: list[FailedVideo] = []
         self._since_seconds = 0.0
@@ -64,11 +65,16 @@ class StoreWriter:
             lock_free_worker(store.path) if part is None else UnitLock(store.path, part_unit(part))
         )
 
+    def spool(self) -> Spool:
+        """Make room for the rows of a video that is being extracted; a long one lies on the store's disk."""
+        layout = self._store.layout
+        return Spool(layout.dtype, layout.item_shape, self._store.path)
+
     def add(self, video: ExtractedVideo) -> None:
         """Take a whole video; closes a segment when one is due.
 
         Args:
-            video: its arrays are copied.
+            video: its arrays are copied; a `Spool` is the writer's from now on.
 
         Raises:
             NonFiniteFeatures: if a feature is NaN or infinite; the video is not taken.
@@ -175,9 +181,8 @@ class StoreWriter:
             )
         if video.video_id in self._held:
             raise ValueError(f"{video.video_id!r} was added twice")
-        num_finite = int(np.isfinite(video.features).sum())
-        if num_finite != video.features.size:
-            raise NonFiniteFeatures(video.video_id, video.features.size - num_finite)
+        if num_values := sum(int((~np.isfinite(block)).sum()) for block in row_blocks(video.features)):
+            raise NonFiniteFeatures(video.video_id, num_values)
 
     def _start_clock(self) -> None:
         if not self._held and not self._failed:

@@ -8,13 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from vlp.pipeline import batching
-from vlp.pipeline.batching import BatchAssembler
+from vlp.pipeline.batching import Assembly, BatchAssembler
 from vlp.pipeline.decoding.results import DecodeOutcome, FrameBlock
 from vlp.pipeline.events import StageSeconds
 from vlp.pipeline.framing import CENTRE, VIEWS, Framing
 from vlp.pipeline.streams import EncodeStreams
+from vlp.stores.spool import Spool
 
 
 @dataclass
@@ -86,6 +88,15 @@ def interleaved(videos: dict[str, list[int]], sizes: list[int]) -> Iterator[Fram
                 yield outcome_of(video_id, 1)
 
 
+def new_spool() -> Spool:
+    return Spool("float16", (2,))
+
+
+def features_of(assembly: Assembly) -> NDArray[np.float16]:
+    """Join its rows: (n, V, 2)."""
+    return np.concatenate(list(assembly.rows.blocks())).reshape(-1, assembly.num_views, 2)
+
+
 @pytest.fixture(scope="module", params=["cpu", "cuda"])
 def streams(request: pytest.FixtureRequest) -> Iterator[EncodeStreams]:
     """A stream a core, and the single one of a GPU; both on this CPU."""
@@ -112,7 +123,7 @@ def test_each_video_gets_its_own_rows_in_order(
     generator = np.random.default_rng(sum(lengths))
     videos = {f"v{n}": generator.integers(0, 250, length).tolist() for n, length in enumerate(lengths)}
     encoder = SumEncoder(memory_images=memory_images)
-    assembler = BatchAssembler(encoder, batch_size, StageSeconds(), streams, framing)
+    assembler = BatchAssembler(encoder, batch_size, StageSeconds(), streams, framing, new_spool)
     found = {}
     for item in interleaved(videos, sizes):
         assembler.add(item) if isinstance(item, FrameBlock) else assembler.finish(item)
@@ -122,13 +133,13 @@ def test_each_video_gets_its_own_rows_in_order(
     assert found.keys() == videos.keys()
     for video_id, values in videos.items():
         expected = [[[value + number] * 2 for number in range(len(framing.views))] for value in values]
-        assert found[video_id].features().tolist() == expected
+        assert features_of(found[video_id]).tolist() == expected
         assert np.concatenate(found[video_id].frame_index).tolist() == list(range(len(values)))
 
 
 def test_every_batch_has_one_shape_the_last_included(streams: EncodeStreams) -> None:
     encoder = SumEncoder()
-    assembler = BatchAssembler(encoder, 8, StageSeconds(), streams, CENTRE)
+    assembler = BatchAssembler(encoder, 8, StageSeconds(), streams, CENTRE, new_spool)
     for item in interleaved({"a": list(range(11)), "b": list(range(6))}, [5]):
         assembler.add(item) if isinstance(item, FrameBlock) else assembler.finish(item)
     assembler.flush()
@@ -153,21 +164,21 @@ def test_frames_are_resized_a_bounded_number_at_a_time(
 
     monkeypatch.setattr(batching, "_PREPARED", 10)
     framing = Framing.parse(views)
-    assembler = BatchAssembler(CountingEncoder(), 4, StageSeconds(), streams, framing)
+    assembler = BatchAssembler(CountingEncoder(), 4, StageSeconds(), streams, framing, new_spool)
     assembler.add(block_of("a", 1, list(range(21)), 0, size))
     assembler.finish(outcome_of("a", 1))
     assembler.flush()
     [(_, assembly)] = list(assembler.whole())
     assert (max(prepared), sum(prepared)) == (most, 21)
     last = len(framing.views) - 1
-    assert assembly.features()[:, last, 0].tolist() == [value + last for value in range(21)]
+    assert features_of(assembly)[:, last, 0].tolist() == [value + last for value in range(21)]
 
 
 def test_frames_that_are_not_cut_to_one_size_share_no_batch_and_are_not_padded(
     streams: EncodeStreams,
 ) -> None:
     encoder = SumEncoder(wants_full_batches=False)
-    assembler = BatchAssembler(encoder, 4, StageSeconds(), streams, CENTRE)
+    assembler = BatchAssembler(encoder, 4, StageSeconds(), streams, CENTRE, new_spool)
     for start in (0, 3):
         assembler.add(block_of("wide", 1, [start, start + 1, start + 2], start))
         assembler.add(block_of("tall", 1, [start + 10], start, size=(9, 5)))
@@ -175,26 +186,26 @@ def test_frames_that_are_not_cut_to_one_size_share_no_batch_and_are_not_padded(
     assembler.finish(outcome_of("tall", 1))
     assembler.flush()
     found = {
-        outcome.video_id: assembly.features()[:, 0, 0].tolist() for outcome, assembly in assembler.whole()
+        outcome.video_id: features_of(assembly)[:, 0, 0].tolist() for outcome, assembly in assembler.whole()
     }
     assert found == {"wide": [0, 1, 2, 3, 4, 5], "tall": [10, 13]}
     assert sorted(encoder.shapes) == [(1, 3, 9, 5)] * 2 + [(3, 3, 4, 6)] * 2
 
 
 def test_rows_of_an_abandoned_attempt_are_dropped(streams: EncodeStreams) -> None:
-    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE)
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE, new_spool)
     assembler.add(block_of("a", 1, [9, 9, 9, 9, 9, 9], 0))
     assembler.add(block_of("a", 2, [1, 2], 0))
     assembler.finish(outcome_of("a", 2))
     assembler.flush()
     [(outcome, assembly)] = list(assembler.whole())
     assert outcome.attempt == 2
-    assert np.concatenate(assembly.parts)[:, 0].tolist() == [1, 2]
+    assert features_of(assembly)[:, 0, 0].tolist() == [1, 2]
 
 
 def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(streams: EncodeStreams) -> None:
     encoder = SumEncoder(memory_images=3)
-    assembler = BatchAssembler(encoder, 16, StageSeconds(), streams, CENTRE)
+    assembler = BatchAssembler(encoder, 16, StageSeconds(), streams, CENTRE, new_spool)
     assembler.add(block_of("a", 1, list(range(16)), 0))
     assembler.flush()
     assert assembler.batch_size == 2
@@ -202,7 +213,7 @@ def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(streams: EncodeS
 
 
 def test_memory_for_not_even_one_frame_is_an_error(streams: EncodeStreams) -> None:
-    assembler = BatchAssembler(SumEncoder(memory_images=0), 4, StageSeconds(), streams, CENTRE)
+    assembler = BatchAssembler(SumEncoder(memory_images=0), 4, StageSeconds(), streams, CENTRE, new_spool)
     assembler.add(block_of("a", 1, [1, 2, 3, 4], 0))
     with pytest.raises(torch.OutOfMemoryError):
         assembler.flush()
@@ -216,18 +227,18 @@ def test_frames_may_be_overwritten_once_they_are_taken(streams: EncodeStreams, c
         def prepare(self, frames: torch.Tensor, framing: Framing) -> torch.Tensor:
             return super().prepare(frames, framing)[..., crop]
 
-    assembler = BatchAssembler(CroppingEncoder(), 8, StageSeconds(), streams, CENTRE)
+    assembler = BatchAssembler(CroppingEncoder(), 8, StageSeconds(), streams, CENTRE, new_spool)
     block = block_of("a", 1, [1, 2, 3], 0)
     assembler.add(block)
     block.frames.fill(99)
     assembler.finish(outcome_of("a", 1))
     assembler.flush()
     [(_, assembly)] = list(assembler.whole())
-    assert np.concatenate(assembly.parts)[:, 0].tolist() == [1, 2, 3]
+    assert features_of(assembly)[:, 0, 0].tolist() == [1, 2, 3]
 
 
 def test_stopping_keeps_what_is_whole_and_drops_the_rest(streams: EncodeStreams) -> None:
-    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE)
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE, new_spool)
     assembler.add(block_of("whole", 1, [1, 2, 3, 4], 0))
     assembler.finish(outcome_of("whole", 1))
     assembler._collect(0)  # as the next batches would
@@ -235,14 +246,13 @@ def test_stopping_keeps_what_is_whole_and_drops_the_rest(streams: EncodeStreams)
     assembler.finish(outcome_of("begun", 1))
     assembler.stop()
     found = {
-        outcome.video_id: np.concatenate(assembly.parts)[:, 0].tolist()
-        for outcome, assembly in assembler.whole()
+        outcome.video_id: features_of(assembly)[:, 0, 0].tolist() for outcome, assembly in assembler.whole()
     }
     assert found == {"whole": [1, 2, 3, 4]}
 
 
 def test_a_failed_video_without_frames_is_settled_at_once(streams: EncodeStreams) -> None:
-    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE)
+    assembler = BatchAssembler(SumEncoder(), 4, StageSeconds(), streams, CENTRE, new_spool)
     assembler.finish(outcome_of("a", 1, "failed"))
     assert [outcome.video_id for outcome, _ in assembler.whole()] == ["a"]
     assert list(assembler.whole()) == []

@@ -99,7 +99,7 @@ def test_a_full_disk_is_reported_when_the_body_ends_well_and_the_index_is_not_ne
     with pytest.raises(StoreFull):
         write(store, make_video("a"))
     monkeypatch.undo()
-    monkeypatch.setattr(os, "write", FullDisk(12, errno.ENOSPC))  # 11 files, then the index
+    monkeypatch.setattr(os, "write", FullDisk(13, errno.ENOSPC))  # 11 files, one in two parts; then the index
     write(store, make_video("a"))
     assert not (store.path / "index.parquet").exists()
     assert {*FeatureStore.open(store.path).videos()} == {"a"}

@@ -1,0 +1,120 @@
+"""The rows of one video on their way to a segment: in memory while they are few, on disk when a video is long.
+
+Two hours at 30 frames a second are 221 MB of a ViT-B's embeddings, or 6 GB of pixels: whoever holds them whole runs out
+of memory with a few such videos at once.
+"""
+
+import math
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlp.stores import storage
+
+_MEMORY_BYTES = 16 << 20
+_BLOCK_BYTES = 4 << 20
+
+
+class Spool:
+    """Takes rows as they are made and gives them back in blocks, as often as asked.
+
+    Beyond 16 MiB the rows lie in a file without a name: however its process ends, nothing of it is left.
+
+    Args:
+        dtype: of the rows.
+        item_shape: of one of them, such as (V, D); () for bytes.
+        folder: on the disk that has room for them; None is the system's folder for temporary files.
+
+    Attributes:
+        dtype: of the rows.
+    """
+
+    def __init__(self, dtype: str, item_shape: tuple[int, ...], folder: Path | None = None) -> None:
+        self.dtype = np.dtype(dtype)
+        self._item_shape = item_shape
+        self._folder = folder or Path(tempfile.gettempdir())
+        self._parts: list[NDArray[Any]] = []
+        self._held_bytes = 0
+        self._filed_bytes = 0
+        self._descriptor = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return self._filed_bytes + self._held_bytes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, ...), as of an array; n counts whole rows."""
+        return (self.nbytes // self._item_bytes, *self._item_shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, as of an array."""
+        return 1 + len(self._item_shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Take values that follow the present ones; a row may come in several pieces.
+
+        Args:
+            values: of the spool's dtype; not to be changed any more.
+
+        Raises:
+            ValueError: for another dtype.
+            StoreFull, StoreUnwritable: from the disk.
+        """
+        if values.dtype != self.dtype:
+            raise ValueError(f"rows are {values.dtype}, not {self.dtype}")
+        self._parts.append(np.ascontiguousarray(values).reshape(-1))
+        self._held_bytes += values.nbytes
+        if self._held_bytes > _MEMORY_BYTES:
+            self._file_parts()
+
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """Yield all rows in order, (k, ...) at a time: some 4 MiB where they lie on disk.
+
+        Raises:
+            StoreFull, StoreUnwritable: from the disk.
+        """
+        if self._descriptor < 0:
+            self._parts = [np.concatenate(self._parts)] if self._parts else []
+            yield from (part.reshape(-1, *self._item_shape) for part in self._parts)
+            return
+        self._file_parts()
+        most = max(1, _BLOCK_BYTES // self._item_bytes) * self._item_bytes
+        for start in range(0, self._filed_bytes, most):
+            read = os.pread(self._descriptor, most, start)
+            yield np.frombuffer(read, dtype=self.dtype).reshape(-1, *self._item_shape)
+
+    @property
+    def _item_bytes(self) -> int:
+        return math.prod(self._item_shape) * self.dtype.itemsize
+
+    def _file_parts(self) -> None:
+        if self._descriptor < 0:
+            self._descriptor = storage.open_nameless(self._folder)
+            weakref.finalize(self, os.close, self._descriptor)
+        for part in self._parts:
+            storage.append(self._folder, self._descriptor, part.data)
+        self._filed_bytes += self._held_bytes
+        self._parts, self._held_bytes = [], 0
+
+
+Rows = NDArray[Any] | Spool
+
+
+def row_blocks(rows: Rows) -> Iterator[NDArray[Any]]:
+    """Yield rows in order, a contiguous block at a time."""
+    if isinstance(rows, Spool):
+        yield from rows.blocks()
+    else:
+        yield np.ascontiguousarray(rows)
