@@ -1,6 +1,8 @@
 """`vlp bench NAME`: speed as ratios measured in one run, against a fair baseline."""
 
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -71,6 +73,50 @@ def bench_extract(
         limit=limit,
     )
     _print(asdict(bench_extraction(plan, spec, Settings(device=device, precision=precision))), json_output)
+
+
+@app.command("growth")
+def bench_growth(
+    dataset: Dataset = "toy",
+    root: Root = None,
+    manifest: ManifestFile = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    cache: Cache = None,
+    small: int = typer.Option(100, min=1, help="Videos of the smaller extraction."),
+    large: int = typer.Option(
+        10_000, min=1, help="Videos of the larger one: the dataset's, again and again."
+    ),
+    listed: int = typer.Option(650_000, min=1, help="Videos of the list that is only planned."),
+    keep: Annotated[Path | None, typer.Option(help="A new folder for links and stores, which stays.")] = None,
+    json_output: Json = False,
+) -> None:
+    """Extract few videos and many, and plan very many: time a frame, peak memory, planning time.
+
+    Example: vlp bench growth --dataset toy --json
+    """
+    from vlp.cli.extract import describe_encoder
+    from vlp.pipeline.benchmarks.growth import bench_growth as measure
+    from vlp.pipeline.encoder_spec import spec_with_defaults
+    from vlp.pipeline.planning import Settings
+
+    spec = spec_with_defaults(dataset, model, pretrained)
+    description, _ = describe_encoder(spec, cache_folder(cache), device="auto", precision="auto")
+    source = DatasetSource(dataset, root, None, manifest, None).load()
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        raise typer.BadParameter(f"{keep} is not empty", param_hint="--keep")
+    with tempfile.TemporaryDirectory(prefix="vlp-bench-") as scratch:
+        measured = measure(
+            source,
+            description,
+            spec,
+            Settings(),
+            folder=keep or Path(scratch),
+            num_small=small,
+            num_large=large,
+            num_listed=listed,
+        )
+    _print(asdict(measured), json_output)
 
 
 @app.command("pixels")

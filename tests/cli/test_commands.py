@@ -13,6 +13,8 @@ import typer.main
 
 from vlp.cli.__main__ import app
 from vlp.cli.errors import _ADVICE, explain
+from vlp.stores.features import FeatureStore
+from vlp.stores.locate import find_stores
 
 Type = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
@@ -131,6 +133,31 @@ def test_the_bench_of_extraction_gives_ratios(
     )
     assert all(measured[name] > 0 for name in ratios)
     assert measured["mfu"] < 1
+
+
+def test_the_bench_of_growth_extracts_links_and_plans_files_that_are_nowhere(
+    typed: Type, videos: Path, tiny_model: str, tmp_path: Path
+) -> None:
+    counts = ["--small", 3, "--large", 14, "--listed", 500, "--keep", tmp_path / "kept"]
+    place = ["--root", videos, "--cache", tmp_path / "cache", "--model", tiny_model]
+    measured = typed("bench", "growth", "--dataset", "folder", *place, *counts, "--json").json
+    small, large = measured["small"], measured["large"]
+    assert (small["num_videos"], large["num_videos"], measured["num_listed"]) == (3, 14, 500)
+    assert (small["num_damages"], large["num_damages"]) == (0, 0)
+    frames = [
+        sum(entry.num_rows for entry in store_below(tmp_path / "kept" / name).videos().values())
+        for name in ("small0-3", "large-14")
+    ]
+    assert frames == [small["num_frames"], large["num_frames"]]
+    assert len(store_below(tmp_path / "kept" / "listed").videos()) == 500
+    assert min(measured["planning_seconds"], measured["replanning_seconds"], measured["peak_ratio"]) > 0
+    again = typed("bench", "growth", "--dataset", "folder", *place, *counts)
+    assert (again.status, "is not empty" in " ".join(again.stderr.replace("│", " ").split())) == (2, True)
+
+
+def store_below(folder: Path) -> FeatureStore:
+    [found] = find_stores(folder)
+    return FeatureStore.open(found.path)
 
 
 def test_checking_a_dataset_says_what_is_missing(typed: Type, videos: Path, tmp_path: Path) -> None:
