@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from vlp.stores import storage
 
 _MEMORY_BYTES = 16 << 20
-_BLOCK_BYTES = 4 << 20
+_FIRST_BLOCK_BYTES = 16 << 10
+_LARGEST_BLOCK_BYTES = 1 << 20
+_READ_BYTES = 4 << 20
 
 
 class Spool:
@@ -39,7 +41,8 @@ class Spool:
         self.dtype = np.dtype(dtype)
         self._item_shape = item_shape
         self._folder = folder or Path(tempfile.gettempdir())
-        self._parts: list[NDArray[Any]] = []
+        self._blocks: list[NDArray[np.uint8]] = []
+        self._room = 0  # bytes of the last block that are not used yet
         self._held_bytes = 0
         self._filed_bytes = 0
         self._descriptor = -1
@@ -66,7 +69,7 @@ class Spool:
         """Take values that follow the present ones; a row may come in several pieces.
 
         Args:
-            values: of the spool's dtype; not to be changed any more.
+            values: of the spool's dtype; they are copied.
 
         Raises:
             ValueError: for another dtype.
@@ -74,10 +77,17 @@ class Spool:
         """
         if values.dtype != self.dtype:
             raise ValueError(f"rows are {values.dtype}, not {self.dtype}")
-        self._parts.append(np.ascontiguousarray(values).reshape(-1))
-        self._held_bytes += values.nbytes
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        self._held_bytes += len(data)
+        while len(data):
+            block = self._block_with_room()
+            taken = min(self._room, len(data))
+            start = len(block) - self._room
+            block[start : start + taken] = data[:taken]
+            self._room -= taken
+            data = data[taken:]
         if self._held_bytes > _MEMORY_BYTES:
-            self._file_parts()
+            self._file()
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """Yield all rows in order, (k, ...) at a time: some 4 MiB where they lie on disk.
@@ -86,11 +96,10 @@ class Spool:
             StoreFull, StoreUnwritable: from the disk.
         """
         if self._descriptor < 0:
-            self._parts = [np.concatenate(self._parts)] if self._parts else []
-            yield from (part.reshape(-1, *self._item_shape) for part in self._parts)
+            yield from (block.view(self.dtype).reshape(-1, *self._item_shape) for block in self._filled())
             return
-        self._file_parts()
-        most = max(1, _BLOCK_BYTES // self._item_bytes) * self._item_bytes
+        self._file()
+        most = max(1, _READ_BYTES // self._item_bytes) * self._item_bytes
         for start in range(0, self._filed_bytes, most):
             read = os.pread(self._descriptor, most, start)
             yield np.frombuffer(read, dtype=self.dtype).reshape(-1, *self._item_shape)
@@ -99,14 +108,28 @@ class Spool:
     def _item_bytes(self) -> int:
         return math.prod(self._item_shape) * self.dtype.itemsize
 
-    def _file_parts(self) -> None:
+    def _file(self) -> None:
         if self._descriptor < 0:
             self._descriptor = storage.open_nameless(self._folder)
             weakref.finalize(self, os.close, self._descriptor)
-        for part in self._parts:
-            storage.append(self._folder, self._descriptor, part.data)
+        for block in self._filled():
+            storage.append(self._folder, self._descriptor, block.data)
         self._filed_bytes += self._held_bytes
-        self._parts, self._held_bytes = [], 0
+        self._blocks, self._room, self._held_bytes = [], 0, 0
+
+    def _filled(self) -> Iterator[NDArray[np.uint8]]:
+        for number, block in enumerate(self._blocks, 1):
+            yield block[: len(block) - self._room] if number == len(self._blocks) else block
+
+    def _block_with_room(self) -> NDArray[np.uint8]:
+        """Give the last block, or a new one: each twice as large as the one before, as most videos are short."""
+        if self._room == 0:
+            wanted = min(
+                _LARGEST_BLOCK_BYTES, 2 * len(self._blocks[-1]) if self._blocks else _FIRST_BLOCK_BYTES
+            )
+            self._room = max(1, wanted // self._item_bytes) * self._item_bytes
+            self._blocks.append(np.empty(self._room, np.uint8))
+        return self._blocks[-1]
 
 
 Rows = NDArray[Any] | Spool

@@ -10,7 +10,7 @@ list's start is 0). Three rules:
 - A time that is missing, or not after the one before it, is one frame period after the one before it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -112,8 +112,32 @@ def _are_roundings(ticks: NDArray[np.int64], frames_per_tick: Fraction) -> bool:
     return bool(near.all() and (np.diff(frames) > 0).all())
 
 
-def display_spans(clock: Clock, pts: NDArray[np.int64], last_duration: int | None) -> list[tuple[int, int]]:
-    """Give (start, end) in units of frames with these ascending timestamps, in ticks."""
-    origin = int(pts[0])
-    starts = [clock.units(int(ticks) - origin) for ticks in pts]
-    return list(zip(starts, [*starts[1:], starts[-1] + clock.duration(last_duration)], strict=True))
+class DisplaySpans:
+    """When frames are shown: (start, end) in units, made anew for each turn, as a long film has hundreds of thousands.
+
+    Args:
+        clock: of the stream.
+        pts: (n,) ascending timestamps in ticks, n >= 1.
+        last_duration: of the last frame in ticks, if the file gives one.
+
+    Attributes:
+        end: when the last frame ends.
+    """
+
+    def __init__(self, clock: Clock, pts: NDArray[np.int64], last_duration: int | None) -> None:
+        self._clock, self._pts = clock, pts
+        self.end = self._units(len(pts) - 1) + clock.duration(last_duration)
+
+    def __len__(self) -> int:
+        return len(self._pts)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        start = self._units(0)
+        for index in range(1, len(self._pts)):
+            following = self._units(index)
+            yield start, following
+            start = following
+        yield start, self.end
+
+    def _units(self, index: int) -> int:
+        return self._clock.units(int(self._pts[index]) - int(self._pts[0]))

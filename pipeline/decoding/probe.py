@@ -6,6 +6,7 @@ reach neither another file nor the network.
 """
 
 import os
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from vlp.pipeline.decoding.clock import Clock, display_spans, make_clock
+from vlp.pipeline.decoding.clock import Clock, DisplaySpans, make_clock
 from vlp.pipeline.decoding.container_size import promised_bytes
 from vlp.pipeline.decoding.errors import UnreadableVideo
 from vlp.pipeline.decoding.files import cut_container, open_regular
@@ -30,7 +31,9 @@ from vlp.pipeline.decoding.timeline import Timeline
 CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mxf,dv,nut,ivf,m4v,mpegvideo,h264,hevc,obu"
 DECORD_CONTAINERS = {"mov", "matroska"}
 DECORD_CODECS = {"h264", "hevc", "vp9", "av1"}
-_KEPT_BYTES = 32 << 20  # packets of files up to this size are read once
+DECORD_FRAMES = 20_000  # it keeps some 300 bytes of each: a long video is PyAV's, which keeps none
+_KEPT_BYTES = 32 << 20  # packets of files up to this size are read once,
+_KEPT_PACKETS = 10_000  # unless there are more: each takes some 700 bytes beside its own
 
 Alive = Callable[[], None]
 
@@ -115,9 +118,9 @@ class OpenVideo:
         return UnreadableVideo("truncated", f"{cut} file that ends before its header says") if cut else None
 
     def _demux(self) -> _Packets:
-        pts: list[int | None] = []
-        dts: list[int] = []
-        num_packets, last, error = 0, None, ""
+        pts, dts = array("q"), array("q")  # a film has hundreds of thousands of packets
+        num_packets = num_without = 0
+        last, error = None, ""
         if self.size_bytes > _KEPT_BYTES:
             self._kept = None
         try:
@@ -125,17 +128,27 @@ class OpenVideo:
                 self.alive()
                 if not packet.size:
                     continue
-                if self._kept is not None:
-                    self._kept.append(packet)
+                self._keep(packet)
                 num_packets += 1
                 if packet.dts is not None:
                     dts.append(packet.dts)
                 if packet.size > 1 and not packet.is_discard:
-                    pts.append(packet.pts)
+                    if packet.pts is None:
+                        num_without += 1
+                    else:
+                        pts.append(packet.pts)
                     last = packet.duration
         except FFmpegError as failure:
             error = str(failure.strerror)
-        return _Packets(num_packets, len(pts), _ascending(pts), np.sort(np.array(dts, np.int64)), last, error)
+        num_shown = len(pts) + num_without
+        shown = None if num_without else _ascending(pts)
+        return _Packets(num_packets, num_shown, shown, np.sort(np.array(dts, np.int64)), last, error)
+
+    def _keep(self, packet: Any) -> None:
+        if self._kept is not None:
+            self._kept.append(packet)
+            if len(self._kept) > _KEPT_PACKETS:
+                self._kept = None
 
     def _evidence(self) -> Evidence:
         packets, stream = self._packets, self._stream
@@ -170,13 +183,13 @@ class OpenVideo:
         return str(self._stream.codec_context.codec.canonical_name)
 
     @property
-    def spans(self) -> list[tuple[int, int]] | None:
-        """(start, end) of each shown frame by the packets, in units; None where they do not say."""
+    def spans(self) -> DisplaySpans | None:
+        """When each frame is shown by the packets, in units; None where they do not say."""
         packets = self._packets
         times = packets.dts if self.clock.uses_decode_times else packets.pts
         if times is None or len(times) == 0:
             return None
-        return display_spans(self.clock, times, packets.last_duration)
+        return DisplaySpans(self.clock, times, packets.last_duration)
 
     @property
     def suits_decord(self) -> bool:
@@ -186,6 +199,7 @@ class OpenVideo:
             and self.codec in DECORD_CODECS
             and self._packets.pts is not None
             and self.num_video_streams == 1
+            and self.evidence.num_packets <= DECORD_FRAMES
             and self.evidence.num_shown == self.evidence.num_packets
             and self.evidence.header_frames in (0, self.evidence.num_packets)
             and not self.evidence.is_cut
@@ -238,15 +252,16 @@ class OpenVideo:
         promised = promised_frames(self.evidence)
         first = self.first_frame()
         height, width = (self._stream.height, self._stream.width) if first is None else first.shape[:2]
-        spans = self.spans or [(i * self.clock.period, (i + 1) * self.clock.period) for i in range(promised)]
-        unit = self.clock.unit_seconds
+        period, unit = self.clock.period, self.clock.unit_seconds
+        spans = self.spans
+        even = ((index * period, (index + 1) * period) for index in range(promised))
         return VideoInfo(
             num_frames=promised,
-            num_selected=timeline.count(spans, unit_seconds=unit, num_frames=promised),
+            num_selected=timeline.count(spans or even, unit_seconds=unit, num_frames=promised),
             width=width,
             height=height,
             native_fps=float(self.rate_fps or 0),
-            duration_seconds=self.clock.seconds(spans[-1][1]) if spans else 0.0,
+            duration_seconds=self.clock.seconds(spans.end if spans else promised * period),
             container=self.evidence.container,
             codec=self.codec,
             decoder="decord" if self.suits_decord else "pyav",
@@ -279,12 +294,10 @@ def _video_streams(container: Any) -> list[Any]:
     return [stream for stream in container.streams.video if not stream.disposition & pictures]
 
 
-def _ascending(pts: list[int | None]) -> NDArray[np.int64] | None:
-    """Sort presentation times; None where one is missing or two are the same."""
-    if not pts or None in pts:
-        return None
+def _ascending(pts: "array[int]") -> NDArray[np.int64] | None:
+    """Sort presentation times; None where there are none, or two are the same."""
     ordered = np.sort(np.array(pts, np.int64))
-    return ordered if len(ordered) == 1 or bool((np.diff(ordered) > 0).all()) else None
+    return ordered if len(ordered) > 0 and bool((np.diff(ordered) > 0).all()) else None
 
 
 def probe(path: Path, timeline: Timeline, *, max_frame_bytes: int, alive: Alive = lambda: None) -> VideoInfo:

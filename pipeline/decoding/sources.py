@@ -64,11 +64,7 @@ def decord_frames(video: OpenVideo) -> Iterator[ShownFrame]:
             raise Disagreement("the first frame differs from PyAV's")
         if array.shape != first.shape:
             raise Disagreement(f"a frame of shape {array.shape} after one of {first.shape}")
-        if (
-            end == spans[-1][1]
-            and previous is not None
-            and np.array_equal(previous.asnumpy(), array.asnumpy())
-        ):
+        if end == spans.end and previous is not None and np.array_equal(previous.asnumpy(), array.asnumpy()):
             raise Disagreement("the last frame repeats the one before it")
         yield ShownFrame(start, end, array.asnumpy)
 

@@ -1,4 +1,4 @@
-"""A video of two hours takes no more memory than one of two minutes."""
+"""A video of two hours takes no more memory than one of ten minutes."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from vlp.stores.features import FeatureStore
 from vlp.stores.locate import find_stores
 
 FPS = 25
-# Packet times, and rows on their way to the disk: bounded, or a few bytes a frame of the 172,500 more.
+# Packet times, and rows on their way to the disk: bounded, or a few bytes a frame of the 165,000 more.
 ROOM_BYTES = 32 << 20
 
 
@@ -54,9 +54,9 @@ def peak_of(command: list[str]) -> int:
 
 @pytest.mark.full
 @pytest.mark.timeout(1800)
-def test_two_hours_take_the_memory_of_two_minutes(tiny_model: str, tmp_path: Path) -> None:
+def test_two_hours_take_the_memory_of_ten_minutes(tiny_model: str, tmp_path: Path) -> None:
     peaks = []
-    for num_seconds in (120, 7200):
+    for num_seconds in (600, 7200):
         write_long_video(tmp_path / str(num_seconds) / "long.mp4", num_seconds=num_seconds)
         cache = tmp_path / f"cache{num_seconds}"
         place = ["--dataset", "folder", "--root", tmp_path / str(num_seconds), "--cache", cache]
@@ -66,4 +66,4 @@ def test_two_hours_take_the_memory_of_two_minutes(tiny_model: str, tmp_path: Pat
         [found] = find_stores(cache)
         [entry] = FeatureStore.open(found.path).videos().values()
         assert (entry.status, entry.num_rows) == ("ok", num_seconds * FPS)
-    assert peaks[1] - peaks[0] < ROOM_BYTES
+    assert peaks[1] - peaks[0] < ROOM_BYTES, peaks

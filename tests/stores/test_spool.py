@@ -44,7 +44,8 @@ def test_rows_come_back_as_they_were_wherever_they_lay(
     rows = np.arange(num_rows * 6).astype(np.float16).reshape(num_rows, 2, 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spool_module, "_MEMORY_BYTES", memory_bytes)
-        patch.setattr(spool_module, "_BLOCK_BYTES", block_bytes)
+        for name in ("_FIRST_BLOCK_BYTES", "_LARGEST_BLOCK_BYTES", "_READ_BYTES"):
+            patch.setattr(spool_module, name, block_bytes)
         spool = Spool("float16", (2, 3), tmp_path)
         values = rows.reshape(-1)
         for piece in np.split(values, sorted(min(cut, len(values)) for cut in cuts)):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlp.pipeline.decoding.clock import FrameTimes, display_spans, make_clock
+from vlp.pipeline.decoding.clock import DisplaySpans, FrameTimes, make_clock
 
 RATES = [Fraction(rate) for rate in ("12", "24000/1001", "24", "25", "30000/1001", "30", "50", "60")]
 ROUNDINGS = {"nearest": Fraction(1, 2), "down": Fraction(0), "up": Fraction(999, 1000)}
@@ -36,14 +36,14 @@ def test_rounded_timestamps_of_a_steady_rate_give_the_exact_times(
 def test_uneven_timestamps_are_kept_as_they_are() -> None:
     ticks = np.array([100, 117, 161, 170, 230])
     clock = make_clock(ticks, time_base=Fraction(1, 1000), rates_fps=(Fraction(25), Fraction(30)))
-    assert display_spans(clock, ticks, 40) == [(0, 17), (17, 61), (61, 70), (70, 130), (130, 170)]
+    assert list(DisplaySpans(clock, ticks, 40)) == [(0, 17), (17, 61), (61, 70), (70, 130), (130, 170)]
     assert clock.unit_seconds == Fraction(1, 1000)
 
 
 def test_a_last_frame_without_a_duration_is_shown_for_one_period() -> None:
     ticks = np.array([0, 3, 50])
     clock = make_clock(ticks, time_base=Fraction(1, 1000), rates_fps=(Fraction(25),))
-    assert display_spans(clock, ticks, None)[-1] == (50, 90)
+    assert list(DisplaySpans(clock, ticks, None))[-1] == (50, 90)
 
 
 @settings(deadline=None)
