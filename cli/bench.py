@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vlp.cli.console import print_json, print_table
-from vlp.cli.inputs import DatasetSource, load_encoder, open_inputs
+from vlp.cli.inputs import DatasetSource, load_encoder, local_store, open_inputs
 from vlp.cli.options import (
     Annotations,
     Cache,
@@ -22,7 +22,8 @@ from vlp.cli.options import (
     SettingsRow,
     SettingValues,
     StoreFolder,
-    cache_folder,
+    cache_place,
+    require_local,
 )
 from vlp.pipeline import decode_nothing
 
@@ -60,12 +61,13 @@ def bench_extract(
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
     spec = spec_with_defaults(dataset, model, pretrained)
-    description, _ = describe_encoder(spec, cache_folder(cache), device=device, precision=precision)
+    place = require_local(cache_place(cache), dataset, model)
+    description, _ = describe_encoder(spec, place, device=device, precision=precision)
     plan = plan_extraction(
         DatasetSource(dataset, root, annotations, manifest, dataset_options).load(),
         description,
         Timeline.parse("fps:30"),
-        cache=cache_folder(cache),
+        cache=place,
         part=Part(),
         retry=Retry(),
         limit=limit,
@@ -118,12 +120,9 @@ def bench_bank(
     from vlp.pipeline.benchmarks.bank import bench_bank as measure
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.stores.features import FeatureStore
-    from vlp.stores.locate import select_store
 
     spec = spec_with_defaults(dataset, model, pretrained)
-    found = store or select_store(
-        cache_folder(cache), dataset=dataset, model=spec.model, pretrained=spec.pretrained_name
-    )
+    found = local_store(dataset, spec, cache=cache, store=store)
     _print(asdict(measure(FeatureStore.open(found))), json_output)
 
 

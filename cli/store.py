@@ -7,9 +7,9 @@ import typer
 
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.inputs import DatasetSource
-from vlp.cli.options import Annotations, Cache, DatasetOptions, Json, ManifestFile, Root, cache_folder
+from vlp.cli.options import Annotations, Cache, DatasetOptions, Json, ManifestFile, Root, cache_place
 from vlp.cli.store_exchange import export_store, import_store
-from vlp.cli.store_options import OfDataset, OfModel, OfTag, Place, StoreWeights, open_store
+from vlp.cli.store_options import OfDataset, OfModel, OfTag, StorePath, StoreWeights, open_store
 from vlp.cli.store_videos import add, repair_store
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def list_stores(cache: Cache = None, json_output: Json = False) -> None:
     """
     from vlp.stores.locate import find_stores
 
-    folder = cache_folder(cache)
+    folder = cache_place(cache)
     rows = [_summary(store) for store in find_stores(folder)]
     if json_output:
         print_json({"cache": str(folder), "stores": rows})
@@ -61,7 +61,7 @@ def list_stores(cache: Cache = None, json_output: Json = False) -> None:
 
 @app.command()
 def info(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -88,7 +88,7 @@ def info(
 
 @app.command()
 def verify(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -110,7 +110,7 @@ def verify(
 
 @app.command()
 def repair(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -137,7 +137,7 @@ def repair(
             found.video_ids,
             DatasetSource(store.dataset, root, annotations, manifest, dataset_options),
             weights=weights,
-            cache=cache_folder(cache),
+            cache=cache_place(cache),
         )
     if found.damages:
         compact(FeatureStore.open(store.path))
@@ -156,7 +156,7 @@ def repair(
 
 @app.command()
 def compact(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,

@@ -11,8 +11,8 @@ import typer
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.errors import DONE, FAILED_VIDEOS
 from vlp.cli.extract import timeline_of
-from vlp.cli.options import Cache, Json, cache_folder
-from vlp.cli.store_options import OfDataset, OfModel, OfTag, Place, open_store
+from vlp.cli.options import Cache, Json, cache_place
+from vlp.cli.store_options import OfDataset, OfModel, OfTag, StorePath, open_store
 
 if TYPE_CHECKING:
     from vlp.stores.importing import Statement
@@ -22,7 +22,7 @@ _MOST_REFUSALS_SHOWN = 20
 
 def export_store(
     to: Annotated[Path, typer.Option(help="The folder: new, empty, or of an earlier export of this store.")],
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -81,7 +81,7 @@ def import_store(
     from vlp.stores.importing import import_features
 
     said = _statement(dataset, model, pretrained, fps, frames)
-    place = cache_folder(cache)
+    place = cache_place(cache)
     with _progress() as shown:
         report = import_features(folder, said, cache=place, tool_versions=tool_versions(), on_progress=shown)
     if json_output:

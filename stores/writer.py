@@ -112,9 +112,12 @@ class StoreWriter:
             The commit; None when no video was waiting.
 
         Raises:
-            StoreFull, StoreUnwritable: from the disk; the videos stay with the writer.
+            StoreFull, StoreUnwritable, StoreUnreachable: from the disk or bucket; the videos stay with the writer.
+            LockLost: if another writer has taken the part over.
         """
-        name = f"{self._open_lock().unit}-{secrets.token_hex(8)}"
+        lock = self._open_lock()
+        lock.check()
+        name = f"{lock.unit}-{secrets.token_hex(8)}"
         created = now()
         root = self._store.path
         if self._failed:
@@ -124,7 +127,8 @@ class StoreWriter:
         if not self._held:
             return None
         rows = [rows for _, rows in self._held.values()]
-        commit, num_bytes = write_segment(root, name, self._store.layout, rows, self._entries(name, created))
+        entries = self._entries(name, created)
+        commit, num_bytes = write_segment(root, name, self._store.layout, rows, entries, check=lock.check)
         self._held = {}
         self._held_bytes = 0
         self.num_commits += 1

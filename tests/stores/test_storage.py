@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vlp.stores import storage
+from vlp.stores import local_disk, storage
 from vlp.stores.errors import StoreError, StoreFull, StoreUnwritable
 from vlp.stores.features import ExtractedVideo, FeatureStore
 from vlp.stores.maintenance import compact, verify
@@ -158,7 +158,7 @@ def test_a_file_size_limit_of_the_system_is_reported_and_leaves_nothing_behind(
     assert_same(FeatureStore.open(store.path), make_video("before"))
 
 
-@pytest.mark.parametrize("make", [storage.make_folder, storage.open_lock_file])
+@pytest.mark.parametrize("make", [storage.make_folder, local_disk.open_lock_file])
 def test_a_path_that_cannot_be_made_is_named(make: Callable[[Path, str], object], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnwritable, match=r"cannot write .*file/a/b: ") as caught:
