@@ -8,8 +8,10 @@ import typer
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.inputs import DatasetSource
 from vlp.cli.options import Annotations, Cache, DatasetOptions, Json, ManifestFile, Root, cache_place
+from vlp.cli.progress import counted
 from vlp.cli.store_exchange import export_store, import_store
 from vlp.cli.store_options import OfDataset, OfModel, OfTag, StorePath, StoreWeights, open_store
+from vlp.cli.store_pull import pull
 from vlp.cli.store_videos import add, repair_store
 
 if TYPE_CHECKING:
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="store",
-    help="Look at stores of features, check, mend, extend and exchange them.",
+    help="Look at stores of features, check, mend, extend, exchange and mirror them.",
     no_args_is_help=True,
 )
 
 app.command("add")(add)
 app.command("export")(export_store)
 app.command("import")(import_store)
+app.command("pull")(pull)
 
 _COLUMNS = (
     "dataset",
@@ -233,15 +236,10 @@ def _reasons(store: "FeatureStore") -> dict[str, int]:
 
 
 def _verify(store: "FeatureStore") -> "VerifyReport":
-    from rich.progress import Progress
-
     from vlp.stores.maintenance import verify as verify_store
 
-    if not err.is_terminal:
-        return verify_store(store)
-    with Progress(console=err, transient=True) as progress:
-        task = progress.add_task("segments", total=None)
-        return verify_store(store, lambda done, total: progress.update(task, completed=done, total=total))
+    with counted("segments") as shown:
+        return verify_store(store, shown)
 
 
 def _report(report: "VerifyReport") -> dict[str, Any]:

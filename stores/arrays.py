@@ -151,6 +151,11 @@ def large_file_sizes(layout: Layout, num_frames: int, num_items: int) -> dict[st
     return {layout.shard: shard, **of_frames}
 
 
+def file_names(layout: Layout) -> list[str]:
+    """Paths of all files of a segment beside its commit, sorted."""
+    return sorted({*layout.small_files, *large_file_sizes(layout, 1, 1)})
+
+
 def _map_plain(root: Place, segment: str, name: str, dtype: str, num_values: int) -> NDArray[Any]:
     kind = np.dtype(dtype).newbyteorder("<")
     metadata = _metadata(root, f"{segment}/rows/{name}")

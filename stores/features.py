@@ -117,12 +117,21 @@ class FeatureStore:
             precision=precision,
             tool_versions=tool_versions,
         )
+        return cls.begin(path, asked)
+
+    @classmethod
+    def begin(cls, path: Place, description: Description) -> Self:
+        """Open the store at ``path``, or make it with this very description.
+
+        Raises:
+            StoreMismatch, PartLocked, StoreVersion, StoreDamaged, StoreFull, StoreUnwritable: as `open_or_create`.
+        """
         try:
             store = cls.open(path)
         except StoreMissing:
-            store = cls(path, _create(path, asked))
-        store._check_names(asked)
-        store.check_meaning(meaning)
+            store = cls(path, _create(path, description))
+        store._check_names(description)
+        store.check_meaning(description.meaning)
         return store
 
     def check_meaning(self, meaning: Mapping[str, JSON]) -> None:

@@ -51,18 +51,23 @@ def safe_name(name: str) -> str:
     return safe or "-"
 
 
-def store_path(cache: Place, *, dataset: str, model: str, pretrained: str, fingerprint: str) -> Place:
-    """Say where the store of these features belongs.
+def store_name(*, dataset: str, model: str, pretrained: str, fingerprint: str) -> str:
+    """Say where in a cache the store of these features belongs: ``DATASET/MODEL__PRETRAINED/FINGERPRINT.vlp``.
 
     Args:
-        cache: the folder of all stores.
         dataset: its name; like the others it cannot lead out of the cache.
         model: open_clip's name, or ``hf-hub:...``, or a file.
         pretrained: the tag.
         fingerprint: 64 hexadecimal digits.
     """
     encoder = f"{safe_name(model)}__{safe_name(pretrained)}"
-    return cache / safe_name(dataset) / encoder / f"{safe_name(fingerprint[:12])}{SUFFIX}"
+    return f"{safe_name(dataset)}/{encoder}/{safe_name(fingerprint[:12])}{SUFFIX}"
+
+
+def store_path(cache: Place, *, dataset: str, model: str, pretrained: str, fingerprint: str) -> Place:
+    """Give the place of a store in a cache; the rest is as `store_name` takes it."""
+    names = {"dataset": dataset, "model": model, "pretrained": pretrained}
+    return cache / store_name(**names, fingerprint=fingerprint)
 
 
 def find_stores(

@@ -99,7 +99,7 @@ def verify(
         damages += found
         num_bytes += read_bytes
     on_progress(len(segments), len(segments))
-    damages += _lost_damages(catalog)
+    damages += lost_damages(catalog)
     leftovers = tuple(removal.name for removal in _useless(store.path, catalog))
     damages.sort(key=lambda damage: damage.segment)
     return VerifyReport(len(segments), len(catalog.winners), num_bytes, tuple(damages), leftovers)
@@ -167,7 +167,8 @@ def _check_segment(store: FeatureStore, catalog: Catalog, name: str) -> tuple[li
     return damages, num_bytes
 
 
-def _lost_damages(catalog: Catalog) -> Iterator[Damage]:
+def lost_damages(catalog: Catalog) -> Iterator[Damage]:
+    """Give the segments whose commit is gone or cannot be read."""
     lost: dict[str, list[str]] = {name: [] for name in catalog.unreadable}
     for video_id, name in catalog.lost.items():
         if video_id not in catalog.winners:
@@ -192,7 +193,7 @@ def _unfinished(root: Place) -> Iterator[str]:
             if name.endswith(storage.PARTIAL) and _unit(name):
                 yield folder + name
     committed = storage.file_sizes(root, "segments", below="commit.json")
-    for name in storage.list_names(root, "segments"):
+    for name in storage.folder_names(root, "segments"):
         if record_unit(name) and name not in committed:
             yield f"segments/{name}"
 

@@ -42,6 +42,14 @@ def list_names(root: ObjectPath, folder: str) -> list[str]:
     return sorted({name.rstrip("/").rpartition("/")[2] for name in found if name.rstrip("/") != own})
 
 
+def folder_names(root: ObjectPath, folder: str) -> list[str]:
+    """List the names directly below a prefix that have objects below them, sorted.
+
+    A plain listing also has those whose objects were removed a moment ago, on servers that keep folders (SeaweedFS).
+    """
+    return sorted({name.partition("/")[0] for name in _below(root / folder) if "/" in name})
+
+
 def file_size(root: ObjectPath, name: str) -> int | None:
     """Size of an object in bytes; None when there is none."""
     path = root / name

@@ -110,6 +110,7 @@ class SegmentReader:
         name: the segment.
         layout: of the store.
         commit_crc32c: CRC-32C of the commit.json from which the catalogue was made.
+        commit: what commit.json is to say, of a segment that has none yet.
 
     Attributes:
         name: the segment.
@@ -118,16 +119,18 @@ class SegmentReader:
         StoreDamaged: if any file of the segment is not what the commit says, or commit.json is another.
     """
 
-    def __init__(self, root: Place, name: str, layout: Layout, commit_crc32c: int) -> None:
+    def __init__(
+        self, root: Place, name: str, layout: Layout, commit_crc32c: int, *, commit: bytes | None = None
+    ) -> None:
         self.name = name
         self._layout = layout
         self._root = root
         self._folder = f"segments/{name}"
         self._checked: set[str] = set()
         try:
-            commit = self._commit(commit_crc32c)
-            self._check_small_files(commit)
-            self._map(commit)
+            parsed = self._commit(commit_crc32c, commit)
+            self._check_small_files(parsed)
+            self._map(parsed)
         except (OSError, ValueError) as error:
             raise StoreDamaged(root, _explain(error, root / self._folder), segment=name) from error
 
@@ -151,8 +154,9 @@ class SegmentReader:
             self._checked.add(entry.video_id)
         return video
 
-    def _commit(self, crc32c: int) -> Commit:
-        data = storage.read_bytes(self._root, f"{self._folder}/commit.json", limit=COMMIT_LIMIT_BYTES)
+    def _commit(self, crc32c: int, data: bytes | None) -> Commit:
+        if data is None:
+            data = storage.read_bytes(self._root, f"{self._folder}/commit.json", limit=COMMIT_LIMIT_BYTES)
         if sealed.crc32c(data) != crc32c:
             raise ValueError("commit.json is not the one that was written")
         return read_commit(self._root, self.name, data)

@@ -32,6 +32,13 @@ def list_names(root: Place, folder: str) -> list[str]:
     return object_store.list_names(root, folder)
 
 
+def folder_names(root: Place, folder: str) -> list[str]:
+    """List the names in a folder that are folders, or might be; in a bucket those below which there is an object."""
+    if isinstance(root, Path):
+        return local_disk.list_names(root, folder)
+    return object_store.folder_names(root, folder)
+
+
 def file_size(root: Place, name: str) -> int | None:
     """Size of a plain file in bytes; None when there is none."""
     if isinstance(root, Path):
