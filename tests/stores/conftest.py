@@ -4,7 +4,7 @@ import hashlib
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -105,22 +105,21 @@ def assert_same() -> Callable[[FeatureStore, ExtractedVideo], None]:
 
 
 class CuttingProxy:
-    """Passes what a client and a server of HTTP say to one another, until a certain PUT; then it cuts the connection.
+    """Passes what a client and a server of HTTP say to one another, and cuts the connection at certain PUTs.
 
     Args:
         server: HOST:PORT.
-        pattern: of the path of the PUTs that count.
-        number: which of them.
-        when: "before" any of it has reached the server; when half of its "body" has; when the server has sent an
-            "answer", which the client never sees.
-        lasting: whether nothing passes any more from then on; else everything does.
+        cuts: pattern of the path, which of the PUTs to such paths, and when: "before" any of it has reached the server;
+            when half of its "body" has; when the server has sent an "answer", which the client never sees.
+        lasting: whether nothing passes any more from the first cut on; else everything does.
     """
 
-    def __init__(self, server: str, pattern: str, number: int, when: str, *, lasting: bool) -> None:
+    def __init__(self, server: str, cuts: Sequence[tuple[str, int, str]], *, lasting: bool) -> None:
         host, port = server.split(":")
         self._server = (host, int(port))
-        self._counted = re.compile(rf"PUT \S*{pattern}".encode())
-        self._left, self._when, self._lasting = number, when, lasting
+        self._cuts = [(re.compile(rf"PUT \S*{pattern}".encode()), when) for pattern, _, when in cuts]
+        self._left = [number for _, number, _ in cuts]
+        self._lasting = lasting
         self._down = False
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -129,7 +128,7 @@ class CuttingProxy:
 
     @property
     def has_cut(self) -> bool:
-        return self._left <= 0
+        return max(self._left) <= 0
 
     def close(self) -> None:
         self._down = True
@@ -144,32 +143,37 @@ class CuttingProxy:
                 client = self._listener.accept()[0]
                 server = socket.create_connection(self._server)
                 self._sockets += [client, server]
-                due = threading.Event()
+                due: list[str] = []  # when to cut what passes now
                 for pump in (self._pass_on, self._pass_back):
                     threading.Thread(target=pump, args=(client, server, due), daemon=True).start()
 
-    def _pass_on(self, client: socket.socket, server: socket.socket, due: threading.Event) -> None:
+    def _pass_on(self, client: socket.socket, server: socket.socket, due: list[str]) -> None:
         with suppress(OSError):
             while data := client.recv(1 << 16):
-                if due.is_set() and self._when == "body":
+                if "body" in due:
                     server.sendall(data[: len(data) // 2])
                     return self._cut(client, server)
-                if self._counted.match(data):
-                    self._left -= 1
-                    if self._left == 0:
-                        due.set()
-                        if self._when == "before":
-                            return self._cut(client, server)
+                due += self._due(data)
+                if "before" in due:
+                    return self._cut(client, server)
                 server.sendall(data)
         return self._close(client, server)
 
-    def _pass_back(self, client: socket.socket, server: socket.socket, due: threading.Event) -> None:
+    def _pass_back(self, client: socket.socket, server: socket.socket, due: list[str]) -> None:
         with suppress(OSError):
             while data := server.recv(1 << 16):
-                if due.is_set() and self._when == "answer" and not data.startswith(b"HTTP/1.1 100"):
+                if "answer" in due and not data.startswith(b"HTTP/1.1 100"):
                     return self._cut(client, server)
                 client.sendall(data)
         return self._close(client, server)
+
+    def _due(self, data: bytes) -> list[str]:
+        due = []
+        for number, (pattern, when) in enumerate(self._cuts):
+            if pattern.match(data):
+                self._left[number] -= 1
+                due += [when] if self._left[number] == 0 else []
+        return due
 
     def _cut(self, *ends: socket.socket) -> None:
         self._close(*ends)
