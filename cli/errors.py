@@ -89,8 +89,8 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     "StoreRemote": (_pull_command, NO_STORE),
     "StoreUnreachable": (
         lambda _: (
-            "the same command once it answers: what was committed is whole. Keys and server of S3 come from AWS_ACCESS_"
-            "KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and what else the AWS tools read"
+            "the same command once that is mended: it goes on. S3's server and keys come from AWS_ENDPOINT_URL, "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what else the AWS tools read"
         ),
         ERROR,
     ),

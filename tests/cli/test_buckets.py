@@ -104,6 +104,30 @@ def test_what_looks_after_stores_works_in_a_bucket(
     assert "MB\n" in typed(*into_bucket, "--dry-run", "--fps", "5").stdout
 
 
+def test_videos_are_added_to_a_store_in_a_bucket(
+    typed: Type, into_bucket: list[object], bucket: ObjectPath, videos: Path, tmp_path: Path
+) -> None:
+    assert typed(*into_bucket, "--limit", "2").status == 0
+    added = typed("store", "add", "--dataset", "folder", "--cache", bucket, "--root", videos)
+    assert (added.status, len(store_in(bucket).videos())) == (0, 6)
+
+
+@pytest.mark.full
+def test_workers_of_a_scheduler_write_to_a_bucket(
+    typed: Type,
+    extract_arguments: list[object],
+    into_bucket: list[object],
+    bucket: ObjectPath,
+    tmp_path: Path,
+) -> None:
+    assert typed(*extract_arguments).status == 0
+    result = typed(*into_bucket, "--scheduler", "local", "--workers", "2", "--unit-videos", "2")
+    assert result.status == 0, result.stderr
+    assert contents(store_in(bucket)) == contents(store_in(tmp_path / "cache"))
+    units = {entry.segment.rpartition("-")[0] for entry in store_in(bucket).videos().values()}
+    assert all(unit.startswith("worker-") for unit in units)
+
+
 def test_training_reads_the_mirror_and_not_the_bucket(
     typed: Type,
     extracted: None,
@@ -183,7 +207,7 @@ def test_a_pull_says_what_is_damaged_and_goes_on_after_an_interrupt(
         (
             "s3://vlp-no-such-bucket/cache",
             1,
-            "there is no such bucket. Run: the same command once it answers",
+            "there is no such bucket. Run: the same command once that is mended",
         ),
     ],
 )
