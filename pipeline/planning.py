@@ -261,10 +261,10 @@ def plan_extraction(
 
 def _known(path: Place) -> tuple[set[str], Mapping[str, FailedVideo]]:
     try:
-        store = FeatureStore.open(path)
+        catalog = FeatureStore.open(path).catalog()
     except StoreMissing:
         return set(), {}
-    return set(store.videos()), store.failures()
+    return set(catalog.winners), {name: catalog.failure(row) for name, row in catalog.failed.items()}
 
 
 def _try_again(manifest: Manifest, video: Video, failure: FailedVideo, retry: Retry) -> bool:

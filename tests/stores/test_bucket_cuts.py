@@ -56,7 +56,6 @@ def check_rerun(place: ObjectPath, expected: dict[str, Any]) -> None:
     assert sorted(rows) == sorted([*expected["videos"], *expected["failures"]])  # none is there twice
     compact(store)
     assert (verify(store).damages, verify(store).leftovers) == ((), ())
-    assert content(place) == expected
 
 
 CUTS = {

@@ -1,7 +1,9 @@
 """A store in a bucket of a real S3-compatible server is the same store as one on a disk."""
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +189,31 @@ def test_reading_a_large_store_keeps_one_segment_in_memory(store: FeatureStore) 
         store.read(video_id)
     held: dict[str, Any] = store._segments
     assert len(held) == 1
+
+
+def test_seeing_what_is_committed_takes_as_many_requests_for_many_segments_as_for_few(
+    make_store: MakeStore, make_video: MakeVideo, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ObjectPath(f"memory://bucket/{uuid.uuid4()}")
+    calls: list[str] = []
+
+    @contextmanager
+    def counting(path: ObjectPath) -> Iterator[Any]:
+        calls.append(str(path))
+        with reported(path) as driver:
+            yield driver
+
+    reported = object_store._reported
+    counts = []
+    for num_videos in (2, 9):
+        store = make_store(place / f"{num_videos}.vlp")
+        write(store, *(make_video(f"v{number}") for number in range(num_videos)), segment_bytes=1)
+        monkeypatch.setattr(object_store, "_reported", counting)
+        calls.clear()
+        assert len(FeatureStore.open(store.path).videos()) == num_videos
+        counts.append(len(calls))
+        monkeypatch.undo()
+    assert counts[0] == counts[1] <= 4
 
 
 def test_a_worker_writes_beside_the_holder_of_the_part(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,14 @@ def test_a_renewal_does_not_take_a_part_back(bucket: ObjectPath, quick: None) ->
     lock.release()
     lock.release()
     assert note_of(bucket)["pid"] == 7
+
+
+def test_several_that_begin_a_store_at_once_begin_one(bucket: ObjectPath, make_store: MakeStore) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        sizes = range(1, 4)
+        stores = [*pool.map(lambda size: make_store(bucket / "a.vlp", batch_size=size), sizes)]
+    begun = FeatureStore.open(bucket / "a.vlp").description
+    assert all(store.description == begun for store in stores)
 
 
 def test_workers_take_numbers_of_their_own(bucket: ObjectPath) -> None:

@@ -1,6 +1,7 @@
 """Where stores lie, as it is typed; and what is said of a place that does not answer."""
 
 import errno
+import json
 import os
 import pickle
 import re
@@ -100,55 +101,66 @@ def test_primitives_of_a_bucket_do_what_those_of_a_disk_do(bucket: ObjectPath, t
 
 
 SCRIPT = """
-import sys
+import json, os, sys
+from fsspec import get_filesystem_class
 from vlp.stores import object_store, storage
 from vlp.stores.errors import StoreError
 from vlp.stores.places import parse_place
 object_store.PATIENCE_SECONDS = 0.5
-if "block" in sys.argv:
-    sys.modules["s3fs"] = None
-try:
-    if "write" in sys.argv:
-        storage.write_file(parse_place(sys.argv[1]), "a", b"1", writer="w")
-    else:
-        storage.list_names(parse_place(sys.argv[1]), "a")
-except StoreError as error:
-    sys.exit(f"{type(error).__name__}: {error}")
+for case in json.loads(sys.argv[1]):
+    os.environ.update(case.get("set", {}))
+    if case.get("block"):
+        sys.modules["s3fs"] = None
+    try:
+        storage.write_file(parse_place(case["place"]), "a", b"1", writer="w")
+    except StoreError as error:
+        print(f"{type(error).__name__}: {error}")
+    object_store._load_driver.cache_clear()
+    if not case.get("block"):
+        get_filesystem_class("s3").clear_instance_cache()
 """
 
 
-def said(place: Place | str, *arguments: str, **environment: str) -> str:
-    given = {**os.environ, "AWS_MAX_ATTEMPTS": "1", **environment}
-    command = [sys.executable, "-c", SCRIPT, str(place), *arguments]
-    run = subprocess.run(
-        command,
-        check=False,
-        timeout=120,
-        env={k: v for k, v in given.items() if v},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 1
-    return run.stderr
+def said(*cases: dict[str, object]) -> list[str]:
+    """What is said of putting an object, case after case: its place, and variables from then on."""
+    without = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    given = {
+        **without,
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+    }
+    given |= {"AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    command = [sys.executable, "-c", SCRIPT, json.dumps(cases)]
+    run = subprocess.run(command, check=True, timeout=120, env=given, capture_output=True, text=True)
+    assert run.stderr == ""
+    return run.stdout.splitlines()
 
 
 def test_what_does_not_answer_or_refuses_is_one_line(bucket: ObjectPath) -> None:
-    dead = said(bucket, AWS_ENDPOINT_URL="http://127.0.0.1:9")
-    assert dead.startswith(f"StoreUnreachable: cannot reach {bucket}/a: Could not connect to the endpoint")
-    keyless = said(bucket, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
-    assert keyless == f"StoreUnreachable: cannot reach {bucket}/a: Unable to locate credentials.\n"
-    denied = said(bucket, "write", AWS_ACCESS_KEY_ID="reader")
-    assert denied == f"StoreUnreachable: cannot reach {bucket}/a: access denied: Access Denied.\n"
-    wrong = said(bucket, **{"AWS_SECRET_ACCESS_KEY": "wrong"})
-    assert wrong.startswith(
-        f"StoreUnreachable: cannot reach {bucket}/a: access denied: The request signature"
+    place = str(bucket)
+    server = {"AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}
+    keys = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "secret"}
+    keyless, denied, wrong, bad, dead, unknown = said(
+        {"place": place, "set": server},
+        {"place": place, "set": keys},
+        {"place": place, "set": {"AWS_SECRET_ACCESS_KEY": "wrong"}},
+        {"place": place, "set": {"AWS_ENDPOINT_URL": "nonsense"}},
+        {"place": place, "set": {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}},
+        {"place": "nope://bucket"},
     )
-    bad = said(bucket, AWS_ENDPOINT_URL="nonsense")
-    assert bad.startswith(f"StoreUnreachable: cannot reach {bucket}/a: Invalid endpoint: nonsense")
-    blocked = said(bucket, "block")
-    assert blocked.startswith(f"DriverMissing: {bucket}/a needs a package that is not installed: ")
-    unknown = said("nope://bucket")
-    assert unknown == "BadPlace: 'nope://bucket/a' is no place for stores: Protocol not known: nope.\n"
+    cannot = f"StoreUnreachable: cannot reach {bucket}/a: "
+    assert keyless == f"{cannot}Unable to locate credentials."
+    assert denied == f"{cannot}access denied: Access Denied."
+    assert wrong.startswith(f"{cannot}access denied: The request signature")
+    assert bad.startswith(f"{cannot}Invalid endpoint: nonsense")
+    assert dead.startswith(f"{cannot}Could not connect to the endpoint URL")
+    assert unknown == "BadPlace: 'nope://bucket/a' is no place for stores: Protocol not known: nope."
+
+
+def test_a_driver_that_is_not_installed_is_said_to_be_missing() -> None:
+    [missing] = said({"place": "s3://bucket", "block": True})
+    assert missing.startswith("DriverMissing: s3://bucket/a needs a package that is not installed: ")
 
 
 def test_a_bucket_that_is_not_there_is_said_not_to_be(bucket: ObjectPath) -> None:
