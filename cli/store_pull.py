@@ -1,5 +1,6 @@
 """`vlp store pull`: a store of a bucket, mirrored on a local disk."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from vlp.cli.store_options import OfDataset, OfModel, OfTag, StorePath, open_sto
 
 if TYPE_CHECKING:
     from vlp.stores.features import FeatureStore
+    from vlp.stores.mirroring import MirrorReport
 
 
 def pull(
@@ -42,23 +44,9 @@ def pull(
     with counted("segments") as shown:
         report = mirror(store, place, on_progress=shown)
     if json_output:
-        facts = {
-            name: getattr(report, name) for name in ("num_copied", "num_present", "num_failures", "num_bytes")
-        }
-        damages = [vars(damage) for damage in report.damages]
-        print_json({"path": str(store.path), "to": str(place), **facts, "damages": damages})
+        print_json({"path": str(store.path), "to": str(place), **_facts(report)})
     else:
-        for damage in report.damages:
-            videos = f" ({', '.join(damage.video_ids)})" if damage.video_ids else ""
-            out.print(f"damaged: segment {damage.segment}: {damage.what}{videos}", markup=False)
-        out.print(
-            f"{place}: {report.num_copied:,} segments copied, {report.num_bytes:,} bytes; "
-            f"{report.num_present:,} there before; {report.num_failures:,} files of failures; "
-            f"{len(report.damages):,} damaged.",
-            markup=False,
-        )
-        if report.damages:
-            err.print(f"Run: vlp store repair {store.path}, then the same command", markup=False)
+        _print(store, report)
     raise typer.Exit(ERROR if report.damages else DONE)
 
 
@@ -73,3 +61,23 @@ def _place(store: "FeatureStore", to: Path | None) -> Path:
         pretrained=store.pretrained,
         fingerprint=store.fingerprint,
     )
+
+
+def _facts(report: "MirrorReport") -> dict[str, object]:
+    facts = asdict(report)
+    del facts["store"]
+    return facts
+
+
+def _print(store: "FeatureStore", report: "MirrorReport") -> None:
+    for damage in report.damages:
+        videos = f" ({', '.join(damage.video_ids)})" if damage.video_ids else ""
+        out.print(f"damaged: segment {damage.segment}: {damage.what}{videos}", markup=False)
+    out.print(
+        f"{report.store}: {report.num_copied:,} segments copied, {report.num_bytes:,} bytes; "
+        f"{report.num_present:,} there before; {report.num_failures:,} files of failures; "
+        f"{len(report.damages):,} damaged.",
+        markup=False,
+    )
+    if report.damages:
+        err.print(f"Run: vlp store repair {store.path}, then the same command", markup=False)

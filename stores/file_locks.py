@@ -35,9 +35,7 @@ class FileLock:
             )
             os.close(self._descriptor)
             raise refusal from None
-        with suppress(
-            OSError
-        ):  # a full disk: the lock holds without a note, and `compact` must be able to start
+        with suppress(OSError):  # a full disk: it holds without a note, and `compact` must be able to start
             local_disk.rewrite_lock_file(self._descriptor, json.dumps(Holder.here().to_json()).encode())
 
     def check(self) -> None:

@@ -105,19 +105,19 @@ def assert_same() -> Callable[[FeatureStore, ExtractedVideo], None]:
 
 
 class CuttingProxy:
-    """Passes what a client and a server of HTTP say to one another, and cuts the connection at certain PUTs.
+    """Passes what a client and a server of HTTP say to one another, and cuts the connection at certain requests.
 
     Args:
         server: HOST:PORT.
-        cuts: pattern of the path, which of the PUTs to such paths, and when: "before" any of it has reached the server;
-            when half of its "body" has; when the server has sent an "answer", which the client never sees.
+        cuts: pattern of the request, which of those, and when: "before" any of it has reached the server; when half of
+            its "body" has; when the server has sent an "answer", which the client never sees, or sees "half" of.
         lasting: whether nothing passes any more from the first cut on; else everything does.
     """
 
     def __init__(self, server: str, cuts: Sequence[tuple[str, int, str]], *, lasting: bool) -> None:
         host, port = server.split(":")
         self._server = (host, int(port))
-        self._cuts = [(re.compile(rf"PUT \S*{pattern}".encode()), when) for pattern, _, when in cuts]
+        self._cuts = [(re.compile(pattern.encode()), when) for pattern, _, when in cuts]
         self._left = [number for _, number, _ in cuts]
         self._lasting = lasting
         self._down = False
@@ -162,7 +162,8 @@ class CuttingProxy:
     def _pass_back(self, client: socket.socket, server: socket.socket, due: list[str]) -> None:
         with suppress(OSError):
             while data := server.recv(1 << 16):
-                if "answer" in due and not data.startswith(b"HTTP/1.1 100"):
+                if {"answer", "half"} & {*due} and not data.startswith(b"HTTP/1.1 100"):
+                    client.sendall(data[: len(data) // 2 if "half" in due else 0])
                     return self._cut(client, server)
                 client.sendall(data)
         return self._close(client, server)

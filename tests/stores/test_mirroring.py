@@ -104,6 +104,29 @@ def test_a_killed_pull_is_gone_on_with(
     assert verify(FeatureStore.open(path)).leftovers == ()
 
 
+def test_answers_that_are_cut_short_are_asked_for_again(
+    source: FeatureStore,
+    videos: list[ExtractedVideo],
+    tmp_path: Path,
+    bucket_server: Any,
+    cutting: Callable[..., Any],
+    assert_same: AssertSame,
+) -> None:
+    cuts = [
+        (rf"GET \S*{SHARD}", 1, "half"),
+        (r"GET \S*commit.json", 2, "answer"),
+        (r"GET \S*list-type", 2, "half"),
+    ]
+    proxy = cutting(bucket_server.host, cuts, lasting=False)
+    command = [sys.executable, str(DRIVER), "pull", str(source.path), str(tmp_path / "a.vlp")]
+    through = {**os.environ, "AWS_ENDPOINT_URL": proxy.url}
+    pulled = subprocess.run(command, check=False, timeout=240, env=through, capture_output=True, text=True)
+    assert (pulled.returncode, pulled.stderr) == (0, "")
+    assert proxy.has_cut
+    for video in videos:
+        assert_same(FeatureStore.open(tmp_path / "a.vlp"), video)
+
+
 def test_what_is_damaged_in_the_bucket_is_named_and_the_rest_is_copied(
     source: FeatureStore, tmp_path: Path, make_video: MakeVideo, assert_same: AssertSame
 ) -> None:

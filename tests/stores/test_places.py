@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,23 @@ def test_a_bucket_that_is_not_there_is_said_not_to_be(bucket: ObjectPath) -> Non
         with pytest.raises(StoreUnreachable, match="there is no such bucket") as caught:
             call(ObjectPath("s3://vlp-no-such-bucket/x"))
         assert not caught.value.is_passing
+
+
+@pytest.mark.parametrize(("is_passing", "num_puts"), [(True, 2), (False, 1)])
+def test_a_put_waits_for_a_server_that_comes_back_and_not_for_one_that_refuses(
+    is_passing: bool, num_puts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puts: list[str] = []
+
+    def put(root: ObjectPath, name: str, _data: bytes) -> None:
+        puts.append(name)
+        if len(puts) == 1:
+            raise StoreUnreachable(root / name, "no answer", is_passing=is_passing)
+
+    monkeypatch.setattr(object_store, "put", put)
+    with nullcontext() if is_passing else pytest.raises(StoreUnreachable, match="no answer"):
+        storage.write_file(ObjectPath("s3://bucket"), "a", b"1", writer="w")
+    assert puts == ["a"] * num_puts
 
 
 def test_an_object_is_created_once(bucket: ObjectPath) -> None:
