@@ -90,9 +90,8 @@ class Lease:
             if found not in {None, seen}:
                 raise locked(self._root / self._name, self._unit, found or b"")
             seen = found
-        if seen is not None and seen == _read(
-            self._root, self._name
-        ):  # another may have taken it over by now
+        # another may have taken it over by now
+        if seen is not None and seen == _read(self._root, self._name):
             object_store.remove(self._root, self._name)
 
     def _is_own(self) -> bool:

@@ -223,6 +223,7 @@ class BucketServer:
     def wait(self) -> None:
         """Return once it takes a bucket."""
         import s3fs
+        from botocore.exceptions import BotoCoreError
 
         deadline = time.monotonic() + 60
         while True:
@@ -231,7 +232,7 @@ class BucketServer:
                 urllib.request.urlopen(f"http://{self.host}/healthz", timeout=5).close()
                 s3fs.S3FileSystem(skip_instance_cache=True).mkdir(BUCKET)
                 return
-            except OSError:
+            except (OSError, BotoCoreError):
                 assert time.monotonic() < deadline, "SeaweedFS does not answer"
                 time.sleep(0.1)
 
