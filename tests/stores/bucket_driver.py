@@ -20,7 +20,7 @@ from vlp.stores.features import FeatureStore
 from vlp.stores.mirroring import mirror
 from vlp.stores.places import parse_place
 
-object_store.PATIENCE_SECONDS = 1.0
+object_store.PATIENCE_SECONDS = 0.1
 
 
 def killing(call: Callable[..., Any], number: int, when: str, *, ending: str = "") -> Callable[..., Any]:
