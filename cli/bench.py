@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vlp.cli.console import print_json, print_table
-from vlp.cli.inputs import DatasetSource, load_encoder, open_inputs
+from vlp.cli.inputs import DatasetSource, load_encoder, local_store, open_inputs
 from vlp.cli.options import (
     Annotations,
     Cache,
@@ -24,7 +24,8 @@ from vlp.cli.options import (
     SettingsRow,
     SettingValues,
     StoreFolder,
-    cache_folder,
+    cache_place,
+    require_local,
 )
 from vlp.pipeline import decode_nothing
 
@@ -62,12 +63,13 @@ def bench_extract(
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction
 
     spec = spec_with_defaults(dataset, model, pretrained)
-    description, _ = describe_encoder(spec, cache_folder(cache), device=device, precision=precision)
+    place = require_local(cache_place(cache), dataset, model)
+    description, _ = describe_encoder(spec, place, device=device, precision=precision)
     plan = plan_extraction(
         DatasetSource(dataset, root, annotations, manifest, dataset_options).load(),
         description,
         Timeline.parse("fps:30"),
-        cache=cache_folder(cache),
+        cache=place,
         part=Part(),
         retry=Retry(),
         limit=limit,
@@ -101,7 +103,7 @@ def bench_growth(
     from vlp.pipeline.planning import Settings
 
     spec = spec_with_defaults(dataset, model, pretrained)
-    description, _ = describe_encoder(spec, cache_folder(cache), device="auto", precision="auto")
+    description, _ = describe_encoder(spec, cache_place(cache), device="auto", precision="auto")
     source = DatasetSource(dataset, root, None, manifest, None).load()
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise typer.BadParameter(f"{keep} is not empty", param_hint="--keep")
@@ -164,12 +166,9 @@ def bench_bank(
     from vlp.pipeline.benchmarks.bank import bench_bank as measure
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.stores.features import FeatureStore
-    from vlp.stores.locate import select_store
 
     spec = spec_with_defaults(dataset, model, pretrained)
-    found = store or select_store(
-        cache_folder(cache), dataset=dataset, model=spec.model, pretrained=spec.pretrained_name
-    )
+    found = local_store(dataset, spec, cache=cache, store=store)
     _print(asdict(measure(FeatureStore.open(found))), json_output)
 
 

@@ -9,12 +9,13 @@ import typer
 
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.extract import describe_encoder, run_plan
-from vlp.cli.options import Cache, Json, Runs, cache_folder
+from vlp.cli.options import Cache, Json, Runs, cache_place, require_local
 
 if TYPE_CHECKING:
     from vlp.pipeline.demo import DemoRow
     from vlp.pipeline.demo_training import LearntRow, ToySet
     from vlp.pipeline.trial_results import TrialsResult
+    from vlp.stores.places import Place
 
 
 def demo(
@@ -36,7 +37,7 @@ def demo(
     folder = root or data_root("toy")
     err.print(f"Rendering the toy set into {folder} (once)", markup=False)
     rendered = render_toy_set(folder)
-    store_folder, status = _extract(folder, cache_folder(cache))
+    store_folder, status = _extract(folder, require_local(cache_place(cache), "toy"))
     if status:
         raise typer.Exit(status)
     from vlp.pipeline.demo import measure_toy_set
@@ -92,7 +93,7 @@ def _report(toy: "ToySet", folder: Path) -> Path:
     return page
 
 
-def _extract(folder: Path, cache: Path) -> tuple[Path, int]:
+def _extract(folder: Path, cache: Path) -> "tuple[Place, int]":
     """Extract what is missing; return the store and the exit status."""
     from vlp.datasplits import load_dataset
     from vlp.pipeline.decoding.timeline import Timeline

@@ -58,6 +58,14 @@ def _extract_command(error: Any) -> str:
     return f"vlp extract --dataset {error.dataset}{model}"
 
 
+def _pull_command(error: Any) -> str:
+    if error.dataset is None:
+        return f"vlp store pull {error.path} --to cache, then the same command with --store on that copy"
+    model = f" --model {error.model}" if error.model else ""
+    pull = f"vlp store pull --dataset {error.dataset}{model} --cache {error.path} --to cache"
+    return f"{pull}, then the same command with --cache cache"
+
+
 _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     "FeaturesMissing": (
         lambda error: f"vlp extract --dataset {error.dataset} --model {error.model}",
@@ -78,6 +86,23 @@ _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
     "StoreVersion": (lambda _: "pip install --upgrade vlp, or extract anew with another --cache", ERROR),
     "StoreFull": (lambda _: "the same command once there is space; or with --cache on another disk", ERROR),
     "StoreUnwritable": (lambda _: "the same command with --cache on a folder that you may write", ERROR),
+    "StoreRemote": (_pull_command, NO_STORE),
+    "StoreUnreachable": (
+        lambda _: (
+            "the same command once that is mended: it goes on. S3's server and keys come from AWS_ENDPOINT_URL, "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what else the AWS tools read"
+        ),
+        ERROR,
+    ),
+    "DriverMissing": (
+        lambda _: "pip install 'vlp[s3]' for s3://, or fsspec's driver of another storage",
+        ERROR,
+    ),
+    "BadPlace": (lambda _: "the same command with a folder, or with s3://BUCKET/PREFIX", USAGE),
+    "LockLost": (
+        lambda _: "the same command once that process has ended; it extracts what is missing",
+        ERROR,
+    ),
     "StoreImported": (
         lambda _: (
             "vlp store import again, on a folder with the missing files; or vlp extract, with a model of ours"

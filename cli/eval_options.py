@@ -62,8 +62,8 @@ class TestOptions:
     source: DatasetSource
     model: str | None
     pretrained: str | None
-    cache: Path | None
-    store: Path | None
+    cache: str | None
+    store: str | None
     classes: str | None = None
 
     def open(self, run: "RunDirectory | None" = None) -> Inputs:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,7 +30,7 @@ from vlp.cli.options import (
     Model,
     Pretrained,
     Root,
-    cache_folder,
+    cache_place,
 )
 from vlp.cli.progress import display, duration
 from vlp.cli.summary import Summary
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from vlp.pipeline.encoders import FrozenEncoder
     from vlp.pipeline.pixel_format import PixelFormat
     from vlp.pipeline.planning import ExtractionPlan, Settings
+    from vlp.stores.places import Place
 
 
 def extract(
@@ -135,13 +135,13 @@ def extract(
     spec = (
         PixelFormat(codec or "jpeg") if level == "pixels" else spec_with_defaults(dataset, model, pretrained)
     )
-    description, encoder = describe(spec, cache_folder(cache), device=device, precision=precision)
+    description, encoder = describe(spec, cache_place(cache), device=device, precision=precision)
     plan = plan_extraction(
         listed,
         description,
         timeline,
         framing,
-        cache=cache_folder(cache),
+        cache=cache_place(cache),
         part=share,
         retry=again,
         limit=limit,
@@ -266,7 +266,7 @@ def _stored(plan: "ExtractionPlan") -> tuple[Sequence[str], str]:
 
 
 def describe(
-    spec: "EncoderSpec | PixelFormat", cache: Path, *, device: str = "auto", precision: str = "auto"
+    spec: "EncoderSpec | PixelFormat", cache: "Place", *, device: str = "auto", precision: str = "auto"
 ) -> "tuple[EncoderDescription | PixelFormat, FrozenEncoder | None]":
     """Describe an encoder (`describe_encoder`); how pixels are stored says all of itself."""
     from vlp.pipeline.pixel_format import PixelFormat
@@ -277,7 +277,7 @@ def describe(
 
 
 def describe_encoder(
-    spec: "EncoderSpec", cache: Path, *, device: str = "auto", precision: str = "auto"
+    spec: "EncoderSpec", cache: "Place", *, device: str = "auto", precision: str = "auto"
 ) -> "tuple[EncoderDescription, FrozenEncoder | None]":
     """Describe an encoder from memory, or load it and remember."""
     from vlp.pipeline.encoder_spec import remember_description, remembered_description
@@ -319,9 +319,10 @@ def _print_estimate(
         print_json({"fingerprint": plan.fingerprint, "store": str(plan.store), **asdict(found)})
         return
     about = "about " if found.is_sampled else ""
+    free = "" if found.free_bytes is None else f", {found.free_bytes / 1e9:,.1f} GB free on that disk"
     out.print(
         f"{found.num_videos:,} videos, {about}{found.num_frames:,} frames to store, {_in_views(found.num_views)}"
-        f"{about}{found.num_bytes / 1e6:,.1f} MB, {found.free_bytes / 1e9:,.1f} GB free on that disk\n"
+        f"{about}{found.num_bytes / 1e6:,.1f} MB{free}\n"
         f"{found.num_unreadable:,} of {found.num_probed:,} files looked at cannot be read\n"
         f"Time: about {duration(found.seconds)} at {found.frames_per_second:,.0f} frames/s, measured on "
         f"{found.num_measured} videos\n"

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlp.cli.console import err
-from vlp.cli.options import cache_folder
+from vlp.cli.options import cache_place, require_local
 from vlp.stores.errors import RunDamaged
+from vlp.stores.places import parse_place
 
 if TYPE_CHECKING:
     from vlp.datasplits.manifest import Manifest
     from vlp.pipeline.encoder_spec import EncoderSpec
     from vlp.pipeline.encoders import FrozenEncoder
     from vlp.stores.features import FeatureStore
+    from vlp.stores.places import Place
     from vlp.stores.runs import RunDirectory
 
 
@@ -66,27 +68,40 @@ def open_inputs(
     *,
     model: str | None,
     pretrained: str | None,
-    cache: Path | None,
-    store: Path | None,
+    cache: str | None,
+    store: str | None,
 ) -> Inputs:
     """Find the store, read the lists; no model is loaded.
 
     Raises:
+        StoreRemote: if the features lie in a bucket.
         UnknownDataset, FeaturesMissing, StoreAmbiguous, StoreMissing, DatasetError: as these say.
     """
     from vlp.datasplits import dataset_module
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.stores.features import FeatureStore
-    from vlp.stores.locate import select_store
 
     dataset = str(source.dataset)
     if source.manifest is None:
         dataset_module(dataset)  # a misspelt name is said to be unknown, not without features
     spec = spec_with_defaults(dataset, model, pretrained)
-    found = store or select_store(
-        cache_folder(cache), dataset=dataset, model=spec.model, pretrained=spec.pretrained_name
-    )
+    found = local_store(dataset, spec, cache=cache, store=store)
     return Inputs(source.load(), FeatureStore.open(found), spec)
+
+
+def local_store(dataset: str, spec: "EncoderSpec", *, cache: str | None, store: str | None) -> "Place":
+    """Find a dataset's store on this machine: the one that is named, or the one in the cache that fits.
+
+    Raises:
+        StoreRemote: if it lies in a bucket; nothing is asked of that.
+        FeaturesMissing, StoreAmbiguous: as `select_store`.
+    """
+    from vlp.stores.locate import select_store
+
+    if store is not None:
+        return require_local(parse_place(store))
+    place = require_local(cache_place(cache), dataset, spec.model)
+    return select_store(place, dataset=dataset, model=spec.model, pretrained=spec.pretrained_name)
 
 
 def open_inputs_of(
@@ -95,8 +110,8 @@ def open_inputs_of(
     *,
     model: str | None,
     pretrained: str | None,
-    cache: Path | None,
-    store: Path | None,
+    cache: str | None,
+    store: str | None,
 ) -> Inputs:
     """Find what a run is tested on: its own dataset and store, where no other is named.
 
@@ -111,7 +126,7 @@ def open_inputs_of(
     known = {name: Path(place) for name, place in places.items() if isinstance(place, str)}
     if source.dataset in (None, own["dataset"]):
         source = _source_of(config, own["dataset"], known, source)
-        store = store or (known.get("store") if cache is None else None)
+        store = store or (str(known["store"]) if cache is None and "store" in known else None)
     weights = str(places["pretrained"]) if places.get("pretrained") else None
     return open_inputs(
         source,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from vlp.cli.console import out, print_json, print_table
-from vlp.cli.options import Cache, Json, Pretrained, cache_folder
+from vlp.cli.options import Cache, Json, Pretrained, cache_place
 
 app = typer.Typer(name="models", help="List encoders, or fetch the weights of one.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def fetch(
     from vlp.pipeline.encoder_spec import spec_with_defaults
 
     spec = spec_with_defaults(None, model, pretrained)
-    description, _ = describe_encoder(spec, cache_folder(cache), device="cpu", precision="fp32")
+    description, _ = describe_encoder(spec, cache_place(cache), device="cpu", precision="fp32")
     if json_output:
         print_json(description.to_json())
         return

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from vlp.stores.place_errors import StoreRemote
+from vlp.stores.places import Place, parse_place
+
 Dataset = Annotated[
     str, typer.Option(help="Which dataset: see `vlp datasets ls`; `folder` is a folder of class folders.")
 ]
@@ -33,9 +36,16 @@ Model = Annotated[
 Pretrained = Annotated[
     str | None, typer.Option(help="One of the model's tags, or a local weights file. Default: openai.")
 ]
-Cache = Annotated[Path | None, typer.Option(help="Folder of all stores. Default: $VLP_CACHE, or ./cache.")]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|URL",
+        help="Folder of all stores, here or in a bucket (s3://BUCKET/PREFIX). Default: $VLP_CACHE, or ./cache.",
+    ),
+]
 StoreFolder = Annotated[
-    Path | None, typer.Option("--store", help="A store's folder, where several fit the dataset and model.")
+    str | None,
+    typer.Option("--store", metavar="DIR", help="A store's folder, where several fit the dataset and model."),
 ]
 AllowMismatch = Annotated[
     bool, typer.Option("--allow-mismatch", help="Warn, not refuse, when another model made the features.")
@@ -67,6 +77,29 @@ ClassList = Annotated[
 Runs = Annotated[Path, typer.Option(help="Folder of all runs.")]
 
 
-def cache_folder(cache: Path | None) -> Path:
-    """Resolve the folder of all stores."""
-    return cache or Path(os.environ.get("VLP_CACHE", "cache"))
+LOCAL_CACHE = Path("cache")
+
+
+def cache_place(cache: str | None) -> Place:
+    """Resolve where all stores lie.
+
+    Raises:
+        BadPlace: if that names no place.
+    """
+    return parse_place(cache or os.environ.get("VLP_CACHE") or str(LOCAL_CACHE))
+
+
+def require_local(place: Place, dataset: str | None = None, model: str | None = None) -> Path:
+    """Give a cache or store back if it is a folder of this machine.
+
+    Args:
+        place: the cache or the store.
+        dataset: whose features are wanted of a cache, for the advice.
+        model: by which encoder.
+
+    Raises:
+        StoreRemote: if it lies in a bucket.
+    """
+    if isinstance(place, Path):
+        return place
+    raise StoreRemote(place, dataset, model)

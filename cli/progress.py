@@ -1,7 +1,7 @@
 """How a running extraction looks: a bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -112,3 +112,11 @@ def display(num_videos: int, seconds: Seconds) -> Iterator[Display]:
     )
     with Progress(*columns, console=err, transient=True, refresh_per_second=4) as progress:
         yield Display(num_videos, seconds, progress)
+
+
+@contextmanager
+def counted(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of something are done, where stderr is a terminal; the function takes that and their number."""
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(unit, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

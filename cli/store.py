@@ -7,9 +7,11 @@ import typer
 
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.inputs import DatasetSource
-from vlp.cli.options import Annotations, Cache, DatasetOptions, Json, ManifestFile, Root, cache_folder
+from vlp.cli.options import Annotations, Cache, DatasetOptions, Json, ManifestFile, Root, cache_place
+from vlp.cli.progress import counted
 from vlp.cli.store_exchange import export_store, import_store
-from vlp.cli.store_options import OfDataset, OfModel, OfTag, Place, StoreWeights, open_store
+from vlp.cli.store_options import OfDataset, OfModel, OfTag, StorePath, StoreWeights, open_store
+from vlp.cli.store_pull import pull
 from vlp.cli.store_videos import add, repair_store
 
 if TYPE_CHECKING:
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="store",
-    help="Look at stores of features, check, mend, extend and exchange them.",
+    help="Look at stores of features, check, mend, extend, exchange and mirror them.",
     no_args_is_help=True,
 )
 
 app.command("add")(add)
 app.command("export")(export_store)
 app.command("import")(import_store)
+app.command("pull")(pull)
 
 _COLUMNS = (
     "dataset",
@@ -48,7 +51,7 @@ def list_stores(cache: Cache = None, json_output: Json = False) -> None:
     """
     from vlp.stores.locate import find_stores
 
-    folder = cache_folder(cache)
+    folder = cache_place(cache)
     rows = [_summary(store) for store in find_stores(folder)]
     if json_output:
         print_json({"cache": str(folder), "stores": rows})
@@ -61,7 +64,7 @@ def list_stores(cache: Cache = None, json_output: Json = False) -> None:
 
 @app.command()
 def info(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -88,7 +91,7 @@ def info(
 
 @app.command()
 def verify(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -110,7 +113,7 @@ def verify(
 
 @app.command()
 def repair(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -137,7 +140,7 @@ def repair(
             found.video_ids,
             DatasetSource(store.dataset, root, annotations, manifest, dataset_options),
             weights=weights,
-            cache=cache_folder(cache),
+            cache=cache_place(cache),
         )
     if found.damages:
         compact(FeatureStore.open(store.path))
@@ -156,7 +159,7 @@ def repair(
 
 @app.command()
 def compact(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -233,15 +236,10 @@ def _reasons(store: "FeatureStore") -> dict[str, int]:
 
 
 def _verify(store: "FeatureStore") -> "VerifyReport":
-    from rich.progress import Progress
-
     from vlp.stores.maintenance import verify as verify_store
 
-    if not err.is_terminal:
-        return verify_store(store)
-    with Progress(console=err, transient=True) as progress:
-        task = progress.add_task("segments", total=None)
-        return verify_store(store, lambda done, total: progress.update(task, completed=done, total=total))
+    with counted("segments") as shown:
+        return verify_store(store, shown)
 
 
 def _report(report: "VerifyReport") -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """`vlp store export` and `vlp store import`: features for other programs, and from them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,8 +9,9 @@ import typer
 from vlp.cli.console import err, out, print_json, print_table
 from vlp.cli.errors import DONE, FAILED_VIDEOS
 from vlp.cli.extract import timeline_of
-from vlp.cli.options import Cache, Json, cache_folder
-from vlp.cli.store_options import OfDataset, OfModel, OfTag, Place, open_store
+from vlp.cli.options import Cache, Json, cache_place
+from vlp.cli.progress import counted
+from vlp.cli.store_options import OfDataset, OfModel, OfTag, StorePath, open_store
 
 if TYPE_CHECKING:
     from vlp.stores.importing import Statement
@@ -22,7 +21,7 @@ _MOST_REFUSALS_SHOWN = 20
 
 def export_store(
     to: Annotated[Path, typer.Option(help="The folder: new, empty, or of an earlier export of this store.")],
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -42,7 +41,7 @@ def export_store(
     from vlp.stores.export import export_features
 
     store = open_store(path, dataset, model, pretrained, cache)
-    with _progress() as shown:
+    with counted("files") as shown:
         report = export_features(store, to, file_format=file_format, on_progress=shown)
     if json_output:
         print_json({"path": str(store.path), "to": str(to), "format": file_format, **asdict(report)})
@@ -81,8 +80,8 @@ def import_store(
     from vlp.stores.importing import import_features
 
     said = _statement(dataset, model, pretrained, fps, frames)
-    place = cache_folder(cache)
-    with _progress() as shown:
+    place = cache_place(cache)
+    with counted("files") as shown:
         report = import_features(folder, said, cache=place, tool_versions=tool_versions(), on_progress=shown)
     if json_output:
         print_json({**asdict(report), "store": str(report.store)})
@@ -112,13 +111,3 @@ def _statement(dataset: str, model: str, pretrained: str, fps: str | None, frame
     timeline = timeline_of(fps, frames)
     rate = timeline.rate_fps
     return Statement(dataset, model, pretrained, timeline.canonical, None if rate is None else float(rate))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Show how many files are done, where stderr is a terminal."""
-    from rich.progress import Progress
-
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("files", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

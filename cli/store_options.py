@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlp.cli.options import cache_folder
+from vlp.cli.options import cache_place
+from vlp.stores.places import parse_place
 
 if TYPE_CHECKING:
     from vlp.stores.features import FeatureStore
 
-Place = Annotated[
-    Path | None, typer.Argument(metavar="[PATH]", help="The .vlp folder; or name its contents:")
+StorePath = Annotated[
+    str | None, typer.Argument(metavar="[PATH]", help="The .vlp folder, or its URL; or name its contents:")
 ]
 OfDataset = Annotated[str | None, typer.Option("--dataset", help="The one store of this dataset.")]
 OfModel = Annotated[str | None, typer.Option("--model", help="Of this model, where several fit.")]
@@ -22,7 +23,7 @@ StoreWeights = Annotated[
 
 
 def open_store(
-    path: Path | None, dataset: str | None, model: str | None, pretrained: str | None, cache: Path | None
+    path: str | None, dataset: str | None, model: str | None, pretrained: str | None, cache: str | None
 ) -> "FeatureStore":
     """Open the one store that was named.
 
@@ -37,6 +38,8 @@ def open_store(
         raise typer.BadParameter("name one store: by its PATH, or by --dataset", param_hint="PATH")
     if path is not None and (model or pretrained):
         raise typer.BadParameter("a PATH names the store already", param_hint="--model, --pretrained")
+    if path is not None:
+        return FeatureStore.open(parse_place(path))
     return FeatureStore.open(
-        path or select_store(cache_folder(cache), dataset=dataset or "", model=model, pretrained=pretrained)
+        select_store(cache_place(cache), dataset=dataset or "", model=model, pretrained=pretrained)
     )

@@ -10,8 +10,8 @@ import typer
 from vlp.cli.console import err
 from vlp.cli.extract import describe, run_plan
 from vlp.cli.inputs import DatasetSource
-from vlp.cli.options import Cache, Device, Json, ManifestFile, Root, cache_folder
-from vlp.cli.store_options import OfDataset, OfModel, OfTag, Place, StoreWeights, open_store
+from vlp.cli.options import Cache, Device, Json, ManifestFile, Root, cache_place
+from vlp.cli.store_options import OfDataset, OfModel, OfTag, StorePath, StoreWeights, open_store
 
 if TYPE_CHECKING:
     from vlp.datasplits.manifest import Manifest
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from vlp.pipeline.encoders import FrozenEncoder
     from vlp.pipeline.pixel_format import PixelFormat
     from vlp.stores.features import FeatureStore
+    from vlp.stores.places import Place
 
 
 def add(
-    path: Place = None,
+    path: StorePath = None,
     dataset: OfDataset = None,
     model: OfModel = None,
     pretrained: OfTag = None,
@@ -51,7 +52,7 @@ def add(
     again = Retry.parse(retry)
     store = open_store(path, dataset, model, pretrained, cache)
     listed = _listed(store, manifest, root)
-    spec, description, encoder = _own_encoder(store, weights, cache_folder(cache), device)
+    spec, description, encoder = _own_encoder(store, weights, cache_place(cache), device)
     plan = plan_into(store, listed, description, retry=again)
     check_same_files(plan, store)
     settings = settings_of(store, device=device)
@@ -64,7 +65,7 @@ def repair_store(
     source: DatasetSource,
     *,
     weights: Path | None = None,
-    cache: Path,
+    cache: "Place",
 ) -> int:
     """Extract videos of a store again, in place of their damaged rows; return the exit status.
 
@@ -99,7 +100,7 @@ def _listed(store: "FeatureStore", manifest: Path | None, root: Path | None) -> 
 
 
 def _own_encoder(
-    store: "FeatureStore", weights: Path | None, cache: Path, device: str = "auto"
+    store: "FeatureStore", weights: Path | None, cache: "Place", device: str = "auto"
 ) -> "tuple[EncoderSpec | PixelFormat, EncoderDescription | PixelFormat, FrozenEncoder | None]":
     """Describe the encoder that a store names, or how it keeps pixels."""
     from vlp.pipeline.encoder_spec import spec_with_defaults

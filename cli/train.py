@@ -28,7 +28,8 @@ from vlp.cli.options import (
     SettingValues,
     StoreFolder,
     TextPrompts,
-    cache_folder,
+    cache_place,
+    require_local,
 )
 from vlp.cli.training_progress import show_training
 from vlp.pipeline import decode_nothing
@@ -194,7 +195,7 @@ def _train(
 
 
 def extract_missing(
-    source: DatasetSource, model: str | None, pretrained: str | None, cache: Path | None, device: str
+    source: DatasetSource, model: str | None, pretrained: str | None, cache: str | None, device: str
 ) -> None:
     """Extract what the store lacks, as `vlp extract` with its defaults would; end when that fails.
 
@@ -207,14 +208,13 @@ def extract_missing(
     from vlp.stores.locate import find_stores
 
     spec = spec_with_defaults(str(source.dataset), model, pretrained)
+    place = require_local(cache_place(cache), str(source.dataset), model)
     listed = source.load()
-    description, encoder = describe_encoder(spec, cache_folder(cache), device=device)
+    description, encoder = describe_encoder(spec, place, device=device)
     plan = plan_extraction(
-        listed, description, Timeline.parse("fps:30"), cache=cache_folder(cache), part=Part(), retry=Retry()
+        listed, description, Timeline.parse("fps:30"), cache=place, part=Part(), retry=Retry()
     )
-    fitting = find_stores(
-        cache_folder(cache), listed.dataset, model=spec.model, pretrained=spec.pretrained_name
-    )
+    fitting = find_stores(place, listed.dataset, model=spec.model, pretrained=spec.pretrained_name)
     is_ours = all(store.path == plan.store for store in fitting)
     pending = plan.pending and is_ours
     status = run_plan(plan, spec, Settings(device=device), encoder=encoder, show=err) if pending else 0

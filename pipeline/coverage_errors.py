@@ -1,9 +1,9 @@
 """What forbids a score: splits, roles, labels and videos that are not as a protocol needs them. Imports no torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from vlp.pipeline.errors import PipelineError
+from vlp.stores.places import Place
 
 ALL_SPLITS = "all"
 
@@ -97,7 +97,7 @@ class DuplicateVideos(PipelineError):
 class NoFeatures(PipelineError):
     """None of the videos to score has features in the store."""
 
-    def __init__(self, store: Path, dataset: str, split: str | None, reasons: Mapping[str, int]) -> None:
+    def __init__(self, store: Place, dataset: str, split: str | None, reasons: Mapping[str, int]) -> None:
         why = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
         super().__init__(f"{store} holds none of the videos of {_place(dataset, split)}: {why}.")
         self.store = store

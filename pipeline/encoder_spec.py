@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vlp.stores.storage import write_file
+from vlp.stores import storage
+from vlp.stores.places import Place
 
 TOY_MODEL = "toy"
 TOY_FOLDER = Path(__file__).parent / "toy" / "model"
@@ -23,6 +24,9 @@ EMBEDDED = "embedded"
 
 # Raised when the same file would be described differently, so that what was remembered is described anew.
 DESCRIPTION_VERSION = 1
+
+_FOLDER = "encoders"
+_LIMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,10 @@ def spec_with_defaults(dataset: str | None, model: str | None, pretrained: str |
     return EncoderSpec(chosen, pretrained or "openai")
 
 
-def remembered_description(spec: EncoderSpec, cache: Path) -> EncoderDescription | None:
+def remembered_description(spec: EncoderSpec, cache: Place) -> EncoderDescription | None:
     """Return the description kept under ``cache``, or None if there is none or the weights file has changed."""
     try:
-        kept = json.loads(_memory_path(spec, cache).read_text())
+        kept = json.loads(storage.read_bytes(cache, _memory_name(spec), limit=_LIMIT_BYTES))
         if kept["weights"] != _file_state(Path(kept["weights"]["path"])):
             return None
         return EncoderDescription.from_json(kept["description"])
@@ -148,20 +152,20 @@ def remembered_description(spec: EncoderSpec, cache: Path) -> EncoderDescription
 
 
 def remember_description(
-    spec: EncoderSpec, weights_file: Path, cache: Path, description: EncoderDescription
+    spec: EncoderSpec, weights_file: Path, cache: Place, description: EncoderDescription
 ) -> None:
     """Keep a description for the next run, as ``<cache>/encoders/<key>.json``."""
-    path = _memory_path(spec, cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    storage.make_folder(cache, _FOLDER)
     kept = {"weights": _file_state(weights_file), "description": description.to_json()}
-    write_file(path.parent, path.name, json.dumps(kept, indent=2).encode(), writer=str(os.getpid()))
+    data = json.dumps(kept, indent=2).encode()
+    storage.write_file(cache, _memory_name(spec), data, writer=str(os.getpid()))
 
 
-def _memory_path(spec: EncoderSpec, cache: Path) -> Path:
+def _memory_name(spec: EncoderSpec) -> str:
     pretrained = str(Path(spec.pretrained).resolve()) if spec.is_file else spec.pretrained
     identity = [spec.model, pretrained, DESCRIPTION_VERSION]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    return cache / "encoders" / f"{digest[:24]}.json"
+    return f"{_FOLDER}/{digest[:24]}.json"
 
 
 def _file_state(path: Path) -> dict[str, object]:

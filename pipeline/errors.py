@@ -64,7 +64,7 @@ class PreprocessUnknown(PipelineError):
 class BatchSizeFixed(PipelineError):
     """A batch size other than the one a store was begun with: it would change the last bits of the features."""
 
-    def __init__(self, store: Path, begun_with: int, asked: int) -> None:
+    def __init__(self, store: str, begun_with: int, asked: int) -> None:
         super().__init__(
             f"{store} was begun with batches of {begun_with}, not {asked}; leave --batch-size out."
         )

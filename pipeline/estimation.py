@@ -1,12 +1,10 @@
 """What an extraction will cost, before it starts: frames, bytes, time, and whether the disk holds them."""
 
 import math
-import shutil
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from vlp.datasplits.errors import OutsideRoot
 from vlp.datasplits.manifest import Video
@@ -19,7 +17,9 @@ from vlp.pipeline.pixel_format import PixelFormat
 from vlp.pipeline.planning import ExtractionPlan, Settings, spread_sample
 from vlp.stores.features import ExtractedVideo, FailedVideo
 from vlp.stores.layout import Layout, layout_of
+from vlp.stores.places import Place
 from vlp.stores.spool import Spool
+from vlp.stores.storage import free_bytes
 
 _BYTES_A_NUMBER = 2
 # pts_seconds, frame_index and a share of the commit's JSON.
@@ -33,7 +33,7 @@ _DISK_MARGIN = 1.05
 class DiskTooSmall(PipelineError):
     """The features will not fit on the disk of the cache."""
 
-    def __init__(self, folder: Path, needed_bytes: int, free_bytes: int) -> None:
+    def __init__(self, folder: Place, needed_bytes: int, free_bytes: int) -> None:
         super().__init__(
             f"the features need about {needed_bytes / 1e9:,.2f} GB, and {folder} has {free_bytes / 1e9:,.2f} GB free."
         )
@@ -52,7 +52,7 @@ class Estimate:
         num_frames: frames that will be stored.
         num_views: V, squares of each that will be encoded.
         num_bytes: they take on disk.
-        free_bytes: of the disk they go to.
+        free_bytes: of the disk they go to; None of a bucket.
         is_sampled: whether frames and bytes are scaled up from a sample.
         num_measured: videos extracted, without storing them, to measure the speed.
         frames_per_second: stored frames a second, all views of each encoded.
@@ -65,7 +65,7 @@ class Estimate:
     num_frames: int
     num_views: int
     num_bytes: int
-    free_bytes: int
+    free_bytes: int | None
     is_sampled: bool
     num_measured: int = 0
     frames_per_second: float = 0.0
@@ -103,7 +103,7 @@ def check_disk(plan: ExtractionPlan) -> Estimate:
         DiskTooSmall: before anything is written.
     """
     found = _probe(plan, _PROBED_BEFORE_A_RUN)
-    if found.num_bytes * _DISK_MARGIN > found.free_bytes:
+    if found.free_bytes is not None and found.num_bytes * _DISK_MARGIN > found.free_bytes:
         raise DiskTooSmall(plan.store, found.num_bytes, found.free_bytes)
     return found
 
@@ -132,7 +132,7 @@ def _probe(plan: ExtractionPlan, most: int) -> Estimate:
         num_frames=math.ceil(sum(info.num_selected for info in readable) * share),
         num_views=len(plan.framing.views),
         num_bytes=math.ceil(num_bytes * share),
-        free_bytes=shutil.disk_usage(_existing(plan.store)).free,
+        free_bytes=free_bytes(plan.store),
         is_sampled=len(sample) < len(plan.pending),
     )
 
@@ -151,11 +151,6 @@ def _requests(plan: ExtractionPlan, videos: Iterable[Video]) -> list[DecodeReque
         with suppress(OutsideRoot):
             requests.append(DecodeRequest(video.video_id, plan.manifest.absolute(video)))
     return requests
-
-
-def _existing(path: Path) -> Path:
-    """Return the nearest folder that is there: the one whose disk will be written."""
-    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 def _measured_rate(

@@ -168,7 +168,7 @@ def begin_store(plan: ExtractionPlan, settings: Settings, *, batch_size: int, pr
         tool_versions=tool_versions(),
     )
     if settings.batch_size is not None and settings.batch_size != store.batch_size:
-        raise BatchSizeFixed(plan.store, store.batch_size, settings.batch_size)
+        raise BatchSizeFixed(str(plan.store), store.batch_size, settings.batch_size)
     return store
 
 

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from vlp.datasplits.manifest import Manifest, Video
@@ -18,9 +17,11 @@ from vlp.pipeline.encoder_spec import EncoderDescription
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.framing import CENTRE, Framing
 from vlp.pipeline.pixel_format import NUM_CHANNELS, PixelFormat
+from vlp.stores.errors import StoreMissing
 from vlp.stores.features import FailedVideo, FeatureStore
 from vlp.stores.fingerprint import fingerprint
 from vlp.stores.locate import store_path
+from vlp.stores.places import Place
 
 # Raised when decoding, the timeline or preprocessing change what features mean. Pinned by golden hashes.
 EXTRACTION_VERSION = 1
@@ -111,7 +112,7 @@ class ExtractionPlan:
         timeline: which instants of a video are stored.
         framing: which views of a frame.
         meaning: all that decides what the features mean; its hash is the fingerprint.
-        store: folder of the store.
+        store: where the store lies.
         part: which share of the videos is this run's.
         listed: this run's videos, in the manifest's order.
         pending: those to extract now.
@@ -124,7 +125,7 @@ class ExtractionPlan:
     timeline: Timeline
     framing: Framing
     meaning: Mapping[str, Any]
-    store: Path
+    store: Place
     part: Part
     listed: tuple[Video, ...]
     pending: tuple[Video, ...]
@@ -204,7 +205,7 @@ def plan_extraction(
     timeline: Timeline,
     framing: Framing = CENTRE,
     *,
-    cache: Path,
+    cache: Place,
     part: Part,
     retry: Retry,
     limit: int | None = None,
@@ -263,11 +264,12 @@ def plan_extraction(
     )
 
 
-def _known(path: Path) -> tuple[set[str], Mapping[str, FailedVideo]]:
-    if not path.exists():
+def _known(path: Place) -> tuple[set[str], Mapping[str, FailedVideo]]:
+    try:
+        catalog = FeatureStore.open(path).catalog()
+    except StoreMissing:
         return set(), {}
-    store = FeatureStore.open(path)
-    return set(store.videos()), store.failures()
+    return set(catalog.winners), {name: catalog.failure(row) for name, row in catalog.failed.items()}
 
 
 def _try_again(manifest: Manifest, video: Video, failure: FailedVideo, retry: Retry) -> bool:

@@ -11,7 +11,6 @@ shard's index must be whole and in order, the sizes must fit.
 import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from vlp.stores import sealed, storage
 from vlp.stores.layout import Layout
+from vlp.stores.places import Place
 from vlp.stores.spool import Rows, row_blocks
 
 CHUNK_BYTES = 1 << 20
@@ -113,7 +113,7 @@ def encode(
 
 
 def map_items(
-    root: Path, segment: str, layout: Layout, num_items: int
+    root: Place, segment: str, layout: Layout, num_items: int
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Map the large array of a segment.
 
@@ -149,7 +149,7 @@ def map_items(
     return items, data[used:data_bytes]
 
 
-def map_frame_values(root: Path, segment: str, layout: Layout, name: str, num_frames: int) -> NDArray[Any]:
+def map_frame_values(root: Place, segment: str, layout: Layout, name: str, num_frames: int) -> NDArray[Any]:
     """Map one of the arrays of one value a frame: (num_frames,), read-only.
 
     Raises:
@@ -158,7 +158,7 @@ def map_frame_values(root: Path, segment: str, layout: Layout, name: str, num_fr
     return _map_plain(root, segment, name, layout.of_frames[name], num_frames)
 
 
-def map_offsets(root: Path, segment: str, num_videos: int) -> NDArray[np.int64]:
+def map_offsets(root: Place, segment: str, num_videos: int) -> NDArray[np.int64]:
     """Map where each video begins, and the end of the last: (num_videos + 1,), read-only.
 
     Raises:
@@ -178,7 +178,7 @@ def large_file_sizes(layout: Layout, num_frames: int, num_items: int) -> dict[st
     return {layout.shard: shard, **of_frames}
 
 
-def _map_plain(root: Path, segment: str, name: str, dtype: str, num_values: int) -> NDArray[Any]:
+def _map_plain(root: Place, segment: str, name: str, dtype: str, num_values: int) -> NDArray[Any]:
     kind = np.dtype(dtype).newbyteorder("<")
     metadata = _metadata(root, f"{segment}/rows/{name}")
     promised = _promise(dtype, [num_values], [num_values], [_BYTES])
@@ -191,11 +191,11 @@ def _bytes_codec(dtype: str) -> dict[str, Any]:
     return {"name": "bytes"} if np.dtype(dtype).itemsize == 1 else _BYTES
 
 
-def _metadata(root: Path, array: str) -> dict[str, Any]:
+def _metadata(root: Place, array: str) -> dict[str, Any]:
     return sealed.parse(storage.read_bytes(root, f"{array}/zarr.json", limit=_METADATA_LIMIT_BYTES))
 
 
-def _map(root: Path, name: str, num_bytes: int) -> NDArray[np.uint8]:
+def _map(root: Place, name: str, num_bytes: int) -> NDArray[np.uint8]:
     return storage.map_bytes(root, name, num_bytes=num_bytes)
 
 

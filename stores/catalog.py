@@ -12,7 +12,6 @@ is in no commit; of several, the latest.
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from vlp.stores import sealed, storage
@@ -26,6 +25,7 @@ from vlp.stores.commits import (
 )
 from vlp.stores.errors import StoreDamaged
 from vlp.stores.index import COLUMNS, NO_INDEX, FileMark, Index, read_index
+from vlp.stores.places import Place
 
 FAILED = "failed"
 _ENTRY_FIELDS = tuple(item.name for item in fields(VideoEntry))
@@ -135,7 +135,7 @@ class Videos(Mapping[str, VideoEntry]):
 
 
 def load_catalog(
-    root: Path, fingerprint: str, *, previous: Catalog | None = None, use_index: bool = True
+    root: Place, fingerprint: str, *, previous: Catalog | None = None, use_index: bool = True
 ) -> Catalog:
     """See what is committed now.
 
@@ -170,16 +170,15 @@ def load_catalog(
     return Catalog(index, added.unreadable, lost)
 
 
-def _segments_on_disk(root: Path) -> dict[str, int]:
-    names = [name for name in storage.list_names(root, "segments") if record_unit(name)]
-    sizes = {name: storage.file_size(root, f"segments/{name}/commit.json") for name in names}
-    return {name: size for name, size in sizes.items() if size is not None}
+def _segments_on_disk(root: Place) -> dict[str, int]:
+    sizes = storage.file_sizes(root, "segments", below="commit.json")
+    return {name: size for name, size in sizes.items() if record_unit(name)}
 
 
-def _failures_on_disk(root: Path) -> dict[str, int]:
-    names = [name for name in storage.list_names(root, "failures") if record_unit(name.removesuffix(".json"))]
-    sizes = {name: storage.file_size(root, f"failures/{name}") for name in names if name.endswith(".json")}
-    return {name.removesuffix(".json"): size for name, size in sizes.items() if size is not None}
+def _failures_on_disk(root: Place) -> dict[str, int]:
+    sizes = storage.file_sizes(root, "failures")
+    records = {name.removesuffix(".json"): size for name, size in sizes.items() if name.endswith(".json")}
+    return {name: size for name, size in records.items() if record_unit(name)}
 
 
 def _still_there(
@@ -214,7 +213,7 @@ class _Added:
         self.failures: dict[str, FileMark] = {}
         self.unreadable: dict[str, str] = {}
 
-    def read_segment(self, root: Path, name: str) -> None:
+    def read_segment(self, root: Place, name: str) -> None:
         try:
             data = _read(root, f"segments/{name}/commit.json", name)
             entries = read_commit(root, name, data).entries
@@ -226,7 +225,7 @@ class _Added:
         self.segments[name] = FileMark(len(data), sealed.crc32c(data))
         self.rows += [_row(asdict(entry), supersedes=" ".join(entry.supersedes)) for entry in entries]
 
-    def read_failures(self, root: Path, name: str) -> None:
+    def read_failures(self, root: Place, name: str) -> None:
         try:
             data = _read(root, f"failures/{name}.json", name)
             created, videos = read_failures(root, data)
@@ -236,7 +235,7 @@ class _Added:
         self.rows += [_row(asdict(video), segment=name, status=FAILED, created=created) for video in videos]
 
 
-def _read(root: Path, path: str, name: str) -> bytes:
+def _read(root: Place, path: str, name: str) -> bytes:
     try:
         return storage.read_bytes(root, path, limit=COMMIT_LIMIT_BYTES)
     except FileNotFoundError:

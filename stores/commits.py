@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from vlp.stores import sealed
 from vlp.stores.errors import StoreVersion
 from vlp.stores.fingerprint import JSON
+from vlp.stores.places import Place
 
 SCHEMA = 1
 COMMIT_LIMIT_BYTES = 64 << 20
@@ -113,7 +113,7 @@ class Commit:
         return sealed.seal({**body, **shared})
 
 
-def read_commit(path: Path, segment: str, data: bytes) -> Commit:
+def read_commit(path: Place, segment: str, data: bytes) -> Commit:
     """Read the bytes of a commit.json.
 
     Args:
@@ -144,7 +144,7 @@ def failures_to_bytes(failures: list[FailedVideo], created: str) -> bytes:
     return sealed.seal({"schema": SCHEMA, "created": created, "videos": videos})
 
 
-def read_failures(path: Path, data: bytes) -> tuple[str, tuple[FailedVideo, ...]]:
+def read_failures(path: Place, data: bytes) -> tuple[str, tuple[FailedVideo, ...]]:
     """Read the bytes of a failure file: when it was written, and its videos.
 
     Raises:
@@ -226,7 +226,7 @@ def _segments(fields: sealed.Fields, name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _check_schema(path: Path, body: sealed.Fields) -> None:
+def _check_schema(path: Place, body: sealed.Fields) -> None:
     schema = sealed.count(body, "schema", least=1)
     if schema != SCHEMA:
         raise StoreVersion(path, schema, SCHEMA)

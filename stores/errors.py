@@ -5,6 +5,10 @@ Every error keeps its facts as attributes; `str()` says what is wrong, where, an
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlp.stores.places import Place
 
 
 class StoreError(Exception):
@@ -14,7 +18,7 @@ class StoreError(Exception):
 class StoreMissing(StoreError):
     """There is no store at ``path``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: "Place") -> None:
         super().__init__(f"no store at {path}: it has no zarr.json.")
         self.path = path
 
@@ -22,7 +26,7 @@ class StoreMissing(StoreError):
 class StoreVersion(StoreError):
     """The store, or a commit in it, was written in a form that this version does not read."""
 
-    def __init__(self, path: Path, found: int, known: int) -> None:
+    def __init__(self, path: "Place", found: int, known: int) -> None:
         super().__init__(f"{path} has schema {found}; this version of vlp reads schema {known}.")
         self.path = path
         self.found = found
@@ -39,7 +43,9 @@ class StoreDamaged(StoreError):
         what: one line: which file, and what about it.
     """
 
-    def __init__(self, path: Path, what: str, *, segment: str | None = None, video_ids: Sequence[str] = ()):
+    def __init__(
+        self, path: "Place", what: str, *, segment: str | None = None, video_ids: Sequence[str] = ()
+    ):
         place = f"{path}, segment {segment}" if segment else f"{path}"
         super().__init__(f"damaged: {place}: {what}{_videos(video_ids)}.")
         self.path = path
@@ -51,7 +57,7 @@ class StoreDamaged(StoreError):
 class StoreMismatch(StoreError):
     """The store holds features of another meaning than the ones asked for."""
 
-    def __init__(self, path: Path, differences: Sequence[str]) -> None:
+    def __init__(self, path: "Place", differences: Sequence[str]) -> None:
         super().__init__(f"{path} holds other features than asked for: {'; '.join(differences)}.")
         self.path = path
         self.differences = tuple(differences)
@@ -60,7 +66,7 @@ class StoreMismatch(StoreError):
 class LevelMismatch(StoreError):
     """The store is of another level than what was to be read from it."""
 
-    def __init__(self, path: Path, found: str, asked: str) -> None:
+    def __init__(self, path: "Place", found: str, asked: str) -> None:
         super().__init__(f"{path} is a store of level {found}, not {asked}.")
         self.path = path
         self.found = found
@@ -76,7 +82,9 @@ class StoreAmbiguous(StoreError):
         distinctions: of each, what it says of its features that not all of them say.
     """
 
-    def __init__(self, path: Path, candidates: Sequence[Path], distinctions: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self, path: "Place", candidates: Sequence["Place"], distinctions: Sequence[Sequence[str]]
+    ) -> None:
         lines = [
             f"{candidate} ({'; '.join(said)})"
             for candidate, said in zip(candidates, distinctions, strict=True)
@@ -100,7 +108,7 @@ class FeaturesMissing(StoreError):
 
     def __init__(
         self,
-        path: Path,
+        path: "Place",
         dataset: str,
         model: str | None,
         found: Sequence[str],
@@ -120,7 +128,7 @@ class FeaturesMissing(StoreError):
 class VideoMissing(StoreError):
     """The store has no committed features of this video."""
 
-    def __init__(self, path: Path, video_id: str, num_videos: int) -> None:
+    def __init__(self, path: "Place", video_id: str, num_videos: int) -> None:
         super().__init__(f"{path} holds no features of {video_id!r} (it holds {num_videos} videos).")
         self.path = path
         self.video_id = video_id
@@ -136,7 +144,7 @@ class PartLocked(StoreError):
         pid, host, started: the holder; None where its note could not be read.
     """
 
-    def __init__(self, path: Path, unit: str, *, pid: int | None, host: str | None, started: str | None):
+    def __init__(self, path: "Place", unit: str, *, pid: int | None, host: str | None, started: str | None):
         holder = f"process {pid} on {host}, since {started}" if pid is not None else "another process"
         super().__init__(f"{unit} is being written by {holder} (lock {path}).")
         self.path = path
@@ -157,7 +165,7 @@ class StoreFull(StoreError):
 class StoreUnwritable(StoreError):
     """The disk refused to write, for a reason other than space."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: "Place", reason: str) -> None:
         super().__init__(f"cannot write {path}: {reason}.")
         self.path = path
         self.reason = reason
@@ -175,7 +183,7 @@ class NonFiniteFeatures(StoreError, ValueError):
 class StoreImported(StoreError):
     """The features of a store were made elsewhere: nothing here can extract more of them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: "Place") -> None:
         super().__init__(f"the features of {path} were imported: how they were extracted is not known here.")
         self.path = path
 

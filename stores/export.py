@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vlp.stores import storage
+from vlp.stores import local_disk, storage
 from vlp.stores.commits import VideoEntry, record_unit
 from vlp.stores.errors import ExportInTheWay
 from vlp.stores.features import FeatureStore, VideoFeatures
@@ -155,7 +155,7 @@ class _Export:
             video = self.store.read(video_id)
             parent = video_id.rpartition("/")[0]
             if parent not in made:
-                storage.make_folder_inside(self.folder, parent or ".")
+                local_disk.make_folder_inside(self.folder, parent or ".")
                 made.add(parent)
             features = video.features[:, 0] if self.store.num_views == 1 else video.features
             self._put(f"{video_id}.npy", encode_npy(features))

@@ -11,7 +11,6 @@ work at once, each on its own part, or as workers of the run that holds one.
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from vlp.stores.errors import (
 from vlp.stores.fingerprint import JSON, differences, fingerprint
 from vlp.stores.locate import find_stores, store_path
 from vlp.stores.locks import UnitLock
+from vlp.stores.places import ObjectPath, Place
 from vlp.stores.root import Description, describe, read_root, write_root
 from vlp.stores.segments import SegmentReader, VideoRows
 from vlp.stores.videos import ExtractedVideo, VideoFeatures
@@ -50,14 +50,14 @@ _CREATE_SECONDS = 10.0
 
 
 class FeatureStore:
-    """One store on disk; `open` and `open_or_create` make one.
+    """One store, on a disk or in a bucket; `open` and `open_or_create` make one.
 
     Attributes:
         path: its folder.
         description: what it says of itself; its fields are attributes of the store too.
     """
 
-    def __init__(self, path: Path, description: Description) -> None:
+    def __init__(self, path: Place, description: Description) -> None:
         self.path = path
         self.description = description
         self.fingerprint = description.fingerprint
@@ -74,7 +74,7 @@ class FeatureStore:
         self._segments: dict[str, SegmentReader] = {}
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Place) -> Self:
         """Open a store; reads its zarr.json and nothing else.
 
         Raises:
@@ -85,7 +85,7 @@ class FeatureStore:
     @classmethod
     def open_or_create(
         cls,
-        path: Path,
+        path: Place,
         *,
         meaning: Mapping[str, JSON],
         dataset: str,
@@ -119,12 +119,21 @@ class FeatureStore:
             precision=precision,
             tool_versions=tool_versions,
         )
+        return cls.begin(path, asked)
+
+    @classmethod
+    def begin(cls, path: Place, description: Description) -> Self:
+        """Open the store at ``path``, or make it with this very description.
+
+        Raises:
+            StoreMismatch, PartLocked, StoreVersion, StoreDamaged, StoreFull, StoreUnwritable: as `open_or_create`.
+        """
         try:
             store = cls.open(path)
         except StoreMissing:
-            store = cls(path, _create(path, asked))
-        store._check_names(asked)
-        store.check_meaning(meaning)
+            store = cls(path, _create(path, description))
+        store._check_names(description)
+        store.check_meaning(description.meaning)
         return store
 
     def check_meaning(self, meaning: Mapping[str, JSON]) -> None:
@@ -228,6 +237,8 @@ class FeatureStore:
 
     def _segment(self, catalog: Catalog, name: str) -> SegmentReader:
         if name not in self._segments:
+            if isinstance(self.path, ObjectPath):
+                self._segments.clear()  # each is held in memory whole
             crc32c = catalog.index.segments[name].crc32c
             try:
                 self._segments[name] = SegmentReader(self.path, name, self.layout, crc32c)
@@ -251,7 +262,7 @@ class FeatureStore:
             raise StoreMismatch(self.path, found)
 
 
-def _create(path: Path, description: Description) -> Description:
+def _create(path: Place, description: Description) -> Description:
     deadline_seconds = time.monotonic() + _CREATE_SECONDS
     while True:
         try:
@@ -263,7 +274,7 @@ def _create(path: Path, description: Description) -> Description:
             time.sleep(0.02)
 
 
-def _read_or_write(path: Path, description: Description, *, writer: str) -> Description:
+def _read_or_write(path: Place, description: Description, *, writer: str) -> Description:
     try:
         return read_root(path)
     except StoreMissing:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlp.stores import storage
+from vlp.stores import local_disk, storage
 from vlp.stores.commits import FailedVideo
 from vlp.stores.errors import NonFiniteFeatures, NothingToImport, StoreImported
 from vlp.stores.features import ExtractedVideo, FeatureStore
 from vlp.stores.fingerprint import JSON, fingerprint
 from vlp.stores.locate import store_path
 from vlp.stores.npy_files import HEAD_BYTES, NpyRefused, decode_npy, read_header
+from vlp.stores.places import Place
 
 UNKNOWN = "unknown"
 _LIMIT_BYTES = 1 << 30
@@ -75,7 +76,7 @@ class ImportReport:
         refused: file (its name escaped where it is no plain text) to what is wrong with it.
     """
 
-    store: Path
+    store: Place
     fingerprint: str
     num_files: int
     num_imported: int
@@ -98,7 +99,7 @@ def import_features(
     folder: Path,
     said: Statement,
     *,
-    cache: Path,
+    cache: Place,
     tool_versions: Mapping[str, str],
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportReport:
@@ -118,7 +119,7 @@ def import_features(
         NothingToImport: if no file can be taken; nothing is written then.
         StoreMismatch, StoreDamaged, PartLocked, StoreFull, StoreUnwritable: as `FeatureStore`.
     """
-    names = storage.list_files(folder, _SUFFIX)
+    names = local_disk.list_files(folder, _SUFFIX)
     shapes, refused = _shapes(folder, names)
     if not shapes:
         raise NothingToImport(folder, _told(refused), is_folder=folder.is_dir())
@@ -179,7 +180,7 @@ def _shape(folder: Path, name: str) -> _Shape:
     if not storage.is_nameable(name):  # bytes that are no UTF-8 too
         raise NpyRefused("name", "its name cannot be a video's id")
     try:
-        head, num_bytes = storage.read_head(folder, name, num_bytes=HEAD_BYTES)
+        head, num_bytes = local_disk.read_head(folder, name, num_bytes=HEAD_BYTES)
     except OSError as error:
         raise NpyRefused("unreadable", f"it cannot be read: {error.strerror}") from None
     if num_bytes > _LIMIT_BYTES:
@@ -194,7 +195,7 @@ def _views_and_dim(shape: tuple[int, ...]) -> _Shape:
 
 
 def _open_store(
-    said: Statement, shape: _Shape, cache: Path, tool_versions: Mapping[str, str]
+    said: Statement, shape: _Shape, cache: Place, tool_versions: Mapping[str, str]
 ) -> FeatureStore:
     num_views, embed_dim = shape
     meaning = said.meaning(num_views, embed_dim)

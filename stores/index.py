@@ -8,7 +8,6 @@ store or of another version is as good as none. Text that is absent is "" in it.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from vlp.stores import sealed, storage
 from vlp.stores.fingerprint import JSON
+from vlp.stores.places import Place
 
 INDEX = "index.parquet"
 _LIMIT_BYTES = 1 << 32
@@ -90,7 +90,7 @@ class Index:
 NO_INDEX = Index(Columns(), {}, {})
 
 
-def read_index(root: Path, fingerprint: str) -> Index:
+def read_index(root: Place, fingerprint: str) -> Index:
     """Read the index; an empty one when there is none that can be trusted."""
     try:
         data = storage.read_bytes(root, INDEX, limit=_LIMIT_BYTES)
@@ -104,7 +104,7 @@ def read_index(root: Path, fingerprint: str) -> Index:
         return NO_INDEX
 
 
-def write_index(root: Path, fingerprint: str, index: Index, *, writer: str) -> None:
+def write_index(root: Place, fingerprint: str, index: Index, *, writer: str) -> None:
     """Write the index aside and put it in the place of the older one.
 
     Args:

@@ -2,11 +2,13 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from vlp.stores import storage
 from vlp.stores.errors import FeaturesMissing, StoreAmbiguous, StoreError
 from vlp.stores.fingerprint import distinctions
+from vlp.stores.places import Place
 from vlp.stores.root import Description, read_root
 
 SUFFIX = ".vlp"
@@ -24,7 +26,7 @@ class StoreSummary:
         problem: why it cannot; None when it can.
     """
 
-    path: Path
+    path: Place
     description: Description | None
     problem: str | None = None
 
@@ -49,22 +51,27 @@ def safe_name(name: str) -> str:
     return safe or "-"
 
 
-def store_path(cache: Path, *, dataset: str, model: str, pretrained: str, fingerprint: str) -> Path:
-    """Say where the store of these features belongs.
+def store_name(*, dataset: str, model: str, pretrained: str, fingerprint: str) -> str:
+    """Say where in a cache the store of these features belongs: ``DATASET/MODEL__PRETRAINED/FINGERPRINT.vlp``.
 
     Args:
-        cache: the folder of all stores.
         dataset: its name; like the others it cannot lead out of the cache.
         model: open_clip's name, or ``hf-hub:...``, or a file.
         pretrained: the tag.
         fingerprint: 64 hexadecimal digits.
     """
     encoder = f"{safe_name(model)}__{safe_name(pretrained)}"
-    return cache / safe_name(dataset) / encoder / f"{safe_name(fingerprint[:12])}{SUFFIX}"
+    return f"{safe_name(dataset)}/{encoder}/{safe_name(fingerprint[:12])}{SUFFIX}"
+
+
+def store_path(cache: Place, *, dataset: str, model: str, pretrained: str, fingerprint: str) -> Place:
+    """Give the place of a store in a cache; the rest is as `store_name` takes it."""
+    names = {"dataset": dataset, "model": model, "pretrained": pretrained}
+    return cache / store_name(**names, fingerprint=fingerprint)
 
 
 def find_stores(
-    cache: Path, dataset: str | None = None, *, model: str | None = None, pretrained: str | None = None
+    cache: Place, dataset: str | None = None, *, model: str | None = None, pretrained: str | None = None
 ) -> list[StoreSummary]:
     """Find the stores under a cache, in order of their paths.
 
@@ -77,16 +84,15 @@ def find_stores(
     Returns:
         Their roots. One that cannot be read is listed with its problem when nothing in particular is asked.
     """
-    paths = sorted(cache.glob(f"*/*/*{SUFFIX}"))
-    found = [_summary(path) for path in paths if (path / "zarr.json").exists()]
+    found = [_summary(cache / name) for name in _store_names(cache)]
     wanted = {"dataset": dataset, "model": model, "pretrained": pretrained}
     asked = {name: value for name, value in wanted.items() if value is not None}
     return [store for store in found if _fits(store, asked)]
 
 
 def select_store(
-    cache: Path, *, dataset: str, model: str | None = None, pretrained: str | None = None
-) -> Path:
+    cache: Place, *, dataset: str, model: str | None = None, pretrained: str | None = None
+) -> Place:
     """Find the one store that fits.
 
     Raises:
@@ -103,7 +109,23 @@ def select_store(
     return fitting[0].path
 
 
-def _summary(path: Path) -> StoreSummary:
+def _store_names(cache: Place) -> Iterator[str]:
+    for dataset in _names(cache, ""):
+        for encoder in _names(cache, dataset):
+            for name in _names(cache, f"{dataset}/{encoder}"):
+                store = f"{dataset}/{encoder}/{name}"
+                if name.endswith(SUFFIX) and storage.file_size(cache, f"{store}/zarr.json") is not None:
+                    yield store
+
+
+def _names(cache: Place, folder: str) -> list[str]:
+    try:
+        return storage.list_names(cache, folder)
+    except PermissionError:  # of others, such as the lost+found of a disk
+        return []
+
+
+def _summary(path: Place) -> StoreSummary:
     try:
         return StoreSummary(path, read_root(path))
     except StoreError as error:

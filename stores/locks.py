@@ -1,23 +1,18 @@
 """One writer at a time on each part of a store.
 
-The lock is `flock` on ``locks/<unit>.lock``, which the kernel frees when its holder ends, however that
-happens; the file's text names the holder for the one who comes second.
+A lock is ``locks/<unit>.lock``: on a disk a file that the kernel locks (`file_locks.py`), in a bucket an object that
+its holder renews (`leases.py`).
 """
 
-import fcntl
-import json
-import os
 import re
 import secrets
-import socket
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vlp.stores import storage
-from vlp.stores.commits import now
-from vlp.stores.errors import PartLocked, StoreUnwritable
+from vlp.stores import file_locks, leases
+from vlp.stores.errors import PartLocked
+from vlp.stores.places import Place
 
 _UNIT = re.compile(r"[a-z]{1,20}(-[0-9]{1,9}(of[0-9]{1,9})?)?")
 
@@ -38,19 +33,10 @@ def part_unit(part: tuple[int, int]) -> str:
     return f"part-{index}of{count}"
 
 
-def is_held(root: Path, unit: str) -> bool:
-    """Say whether a living holder has the unit; changes nothing."""
-    try:
-        descriptor = os.open(root / "locks" / f"{unit}.lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+def is_held(root: Place, unit: str) -> bool:
+    """Say whether a holder has the unit that lives, or may live; changes nothing."""
+    name = _name(unit)
+    return file_locks.is_held(root, name) if isinstance(root, Path) else leases.is_held(root, name)
 
 
 class UnitLock:
@@ -63,37 +49,32 @@ class UnitLock:
     Raises:
         PartLocked: if another holder, in this or any process, has the unit.
         StoreUnwritable: if the file system cannot lock.
+        StoreUnreachable: from the object storage.
         ValueError: if the unit is not a name of ours.
     """
 
-    def __init__(self, root: Path, unit: str) -> None:
+    def __init__(self, root: Place, unit: str) -> None:
         if not _UNIT.fullmatch(unit):
             raise ValueError(f"{unit!r} is no unit")
         self.unit = unit
         self.writer = f"{unit}-{secrets.token_hex(8)}"
-        self._path = root / "locks" / f"{unit}.lock"
-        self._descriptor = storage.open_lock_file(root, f"locks/{unit}.lock")
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            held = isinstance(error, BlockingIOError)
-            refusal = (
-                self._holder() if held else StoreUnwritable(self._path, f"cannot lock: {error.strerror}")
-            )
-            os.close(self._descriptor)
-            raise refusal from None
-        note = {"pid": os.getpid(), "host": socket.gethostname(), "started": now()}
-        with suppress(
-            OSError
-        ):  # a full disk: the lock holds without a note, and `compact` must be able to start
-            storage.rewrite_lock_file(self._descriptor, json.dumps(note).encode())
+        self._held: file_locks.FileLock | leases.Lease = (
+            file_locks.FileLock(root, _name(unit), unit)
+            if isinstance(root, Path)
+            else leases.Lease(root, _name(unit), unit)
+        )
+
+    def check(self) -> None:
+        """Make sure that the unit is still held; done before each commit.
+
+        Raises:
+            LockLost: if another has taken it over, as it may where a process in a bucket gives no sign of life.
+        """
+        self._held.check()
 
     def release(self) -> None:
         """Let the unit go; a second call does nothing."""
-        if self._descriptor >= 0:
-            storage.rewrite_lock_file(self._descriptor, b"")
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._held.release()
 
     def __enter__(self) -> Self:
         return self
@@ -103,27 +84,26 @@ class UnitLock:
     ) -> None:
         self.release()
 
-    def _holder(self) -> PartLocked:
-        try:
-            note = json.loads(os.pread(self._descriptor, 4096, 0))
-            pid, host, started = int(note["pid"]), str(note["host"]), str(note["started"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return PartLocked(self._path, self.unit, pid=None, host=None, started=None)
-        return PartLocked(self._path, self.unit, pid=pid, host=host, started=started)
 
+def lock_free_worker(root: Place) -> UnitLock:
+    """Take the lowest of "worker-0", "worker-1"… that nobody holds; in a bucket, where looking costs, any number.
 
-def lock_free_worker(root: Path) -> UnitLock:
-    """Take the lowest of "worker-0", "worker-1"… that nobody holds.
-
-    A worker that hangs keeps its own and stands in nobody's way, and there are never more lock files than there were
-    workers at once.
+    A worker that hangs keeps its own and stands in nobody's way, and on a disk there are never more lock files than
+    there were workers at once.
 
     Raises:
         StoreUnwritable: if the file system cannot lock.
+        StoreUnreachable: from the object storage.
     """
+    if not isinstance(root, Path):
+        return UnitLock(root, f"worker-{secrets.randbelow(1_000_000_000)}")
     number = 0
     while True:
         try:
             return UnitLock(root, f"worker-{number}")
         except PartLocked:
             number += 1
+
+
+def _name(unit: str) -> str:
+    return f"locks/{unit}.lock"

@@ -8,7 +8,6 @@ and what was superseded, is no damage; `compact` removes it.
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from vlp.stores import storage
 from vlp.stores.catalog import FAILED, Catalog, load_catalog
@@ -17,6 +16,7 @@ from vlp.stores.errors import PartLocked, StoreDamaged, StoreFull
 from vlp.stores.features import FeatureStore
 from vlp.stores.index import INDEX, Index, write_index
 from vlp.stores.locks import UnitLock, is_held
+from vlp.stores.places import Place
 from vlp.stores.segments import SegmentReader
 
 UNFINISHED = "left by a writer that ended early"
@@ -99,7 +99,7 @@ def verify(
         damages += found
         num_bytes += read_bytes
     on_progress(len(segments), len(segments))
-    damages += _lost_damages(catalog)
+    damages += lost_damages(catalog)
     leftovers = tuple(removal.name for removal in _useless(store.path, catalog))
     damages.sort(key=lambda damage: damage.segment)
     return VerifyReport(len(segments), len(catalog.winners), num_bytes, tuple(damages), leftovers)
@@ -167,7 +167,8 @@ def _check_segment(store: FeatureStore, catalog: Catalog, name: str) -> tuple[li
     return damages, num_bytes
 
 
-def _lost_damages(catalog: Catalog) -> Iterator[Damage]:
+def lost_damages(catalog: Catalog) -> Iterator[Damage]:
+    """Give the segments whose commit is gone or cannot be read."""
     lost: dict[str, list[str]] = {name: [] for name in catalog.unreadable}
     for video_id, name in catalog.lost.items():
         if video_id not in catalog.winners:
@@ -176,7 +177,7 @@ def _lost_damages(catalog: Catalog) -> Iterator[Damage]:
         yield Damage(name, tuple(video_ids), catalog.unreadable.get(name, "commit.json is missing"))
 
 
-def _useless(root: Path, catalog: Catalog) -> list[Removal]:
+def _useless(root: Place, catalog: Catalog) -> list[Removal]:
     names = [
         *((name, UNFINISHED) for name in _unfinished(root)),
         *((f"segments/{name}", "none of its entries counts") for name in _dead_segments(catalog)),
@@ -186,13 +187,14 @@ def _useless(root: Path, catalog: Catalog) -> list[Removal]:
     return [Removal(name, why, storage.tree_bytes(root, name)) for name, why in names]
 
 
-def _unfinished(root: Path) -> Iterator[str]:
+def _unfinished(root: Place) -> Iterator[str]:
     for folder in ("", "segments/", "failures/"):
         for name in storage.list_names(root, folder):
             if name.endswith(storage.PARTIAL) and _unit(name):
                 yield folder + name
-    for name in storage.list_names(root, "segments"):
-        if record_unit(name) and storage.file_size(root, f"segments/{name}/commit.json") is None:
+    committed = storage.file_sizes(root, "segments", below="commit.json")
+    for name in storage.folder_names(root, "segments"):
+        if record_unit(name) and name not in committed:
             yield f"segments/{name}"
 
 
@@ -232,7 +234,7 @@ def _without(index: Index, names: set[str]) -> Index:
     return Index(index.columns.take(rows), segments, failures)
 
 
-def _remove(root: Path, removal: Removal, *, own: str) -> bool:
+def _remove(root: Place, removal: Removal, *, own: str) -> bool:
     """Remove it, unless its writer is alive; a commit is taken back before its arrays go."""
     if removal.why != UNFINISHED:
         if removal.name.startswith("segments/"):
@@ -249,7 +251,7 @@ def _remove(root: Path, removal: Removal, *, own: str) -> bool:
     return True
 
 
-def _alive(root: Path, removal: Removal) -> bool:
+def _alive(root: Place, removal: Removal) -> bool:
     return is_held(root, _unit(removal.name.rpartition("/")[2]))
 
 

@@ -9,7 +9,6 @@ Each frame is a picture of its own, JPEG or lossless WebP, so that any of them i
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from vlp.stores.commits import VideoEntry
 from vlp.stores.errors import LevelMismatch, StoreDamaged
 from vlp.stores.features import FeatureStore
+from vlp.stores.places import Place
 
 _FORMATS = ("JPEG", "WEBP")
 
@@ -34,7 +34,7 @@ class VideoPixels:
         entry: what the commit says of the video.
     """
 
-    path: Path
+    path: Place
     data: NDArray[np.uint8]
     sizes: NDArray[np.int64]
     pts_seconds: NDArray[np.float64]

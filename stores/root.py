@@ -7,7 +7,6 @@ carry a checksum: a root that says something else than what was written is refus
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from vlp.stores import sealed, storage
@@ -15,6 +14,7 @@ from vlp.stores.commits import SCHEMA, now
 from vlp.stores.errors import StoreDamaged, StoreMissing, StoreVersion
 from vlp.stores.fingerprint import JSON, fingerprint
 from vlp.stores.layout import Layout, layout_of
+from vlp.stores.places import Place
 
 _LIMIT_BYTES = 16 << 20
 _GROUP = {"zarr_format": 3, "node_type": "group"}
@@ -72,7 +72,7 @@ class Description:
         return fingerprint(self.meaning)
 
 
-def read_root(path: Path) -> Description:
+def read_root(path: Place) -> Description:
     """Read what a store says of itself.
 
     Raises:
@@ -92,7 +92,7 @@ def read_root(path: Path) -> Description:
         raise StoreDamaged(path, f"zarr.json {error}") from error
 
 
-def write_root(path: Path, description: Description, *, writer: str) -> None:
+def write_root(path: Place, description: Description, *, writer: str) -> None:
     """Write the root of a new store; its presence makes the folder a store.
 
     Raises:
@@ -125,7 +125,7 @@ def describe(
     )
 
 
-def _parse(path: Path, data: bytes) -> Description:
+def _parse(path: Place, data: bytes) -> Description:
     root = sealed.parse(data)
     if {name: root.get(name) for name in _GROUP} != _GROUP or {*root} != {*_GROUP, "attributes"}:
         raise ValueError("is no Zarr v3 group")

@@ -1,14 +1,13 @@
-"""A segment on disk: written in one step, read through memory maps that check what they hand out.
+"""A segment: written in one step, read through memory maps that check what they hand out.
 
-Writing: the folder aside, flushed, renamed; then commit.json, which makes it count. Reading: on first
-touch of a segment its commit.json and every small file are compared with their checksums and the
-arrays are mapped; on first touch of a video its rows are. A flipped bit, a missing or a truncated file
-is a `StoreDamaged`, never a fill value.
+Writing: the folder aside, flushed, renamed (in a bucket object by object); then commit.json, which makes it count.
+Reading: on first touch of a segment its commit.json and every small file are compared with their checksums and the
+arrays are mapped; on first touch of a video its rows are. A flipped bit, a missing or a truncated file is a
+`StoreDamaged`, never a fill value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from vlp.stores import arrays, sealed, storage
 from vlp.stores.commits import COMMIT_LIMIT_BYTES, Commit, VideoEntry, read_commit
 from vlp.stores.errors import StoreDamaged
 from vlp.stores.layout import Layout
+from vlp.stores.places import ObjectPath, Place
 from vlp.stores.spool import Rows, Spool, row_blocks
 
 _SMALL_LIMIT_BYTES = 64 << 20
@@ -71,7 +71,13 @@ class VideoRows(Generic[_Items]):
 
 
 def write_segment(
-    root: Path, name: str, layout: Layout, rows: Sequence[VideoRows[Rows]], entries: Sequence[VideoEntry]
+    root: Place,
+    name: str,
+    layout: Layout,
+    rows: Sequence[VideoRows[Rows]],
+    entries: Sequence[VideoEntry],
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[Commit, int]:
     """Write a segment and commit it.
 
@@ -81,12 +87,13 @@ def write_segment(
         layout: of the store.
         rows: the arrays of each video.
         entries: what the commit says of each video, in the same order.
+        check: called before the commit is made, which an error prevents.
 
     Returns:
         The commit, and the number of bytes written.
 
     Raises:
-        StoreFull, StoreUnwritable: from the disk; what was there before is as it was.
+        StoreFull, StoreUnwritable, StoreUnreachable: from the disk or bucket; what was there before is as it was.
     """
     offsets = np.cumsum([0, *(video.num_frames for video in rows)], dtype=np.int64)
     files, shard = arrays.encode(
@@ -99,6 +106,7 @@ def write_segment(
     commit = Commit(name, entries[0].created, int(offsets[-1]), tuple(entries), checksums)
     data = commit.to_bytes()
     num_bytes = storage.write_folder(root, f"segments/{name}", {**files, layout.shard: shard})
+    check()
     storage.write_file(root, f"segments/{name}/commit.json", data, writer=name)
     return commit, num_bytes + len(data)
 
@@ -111,6 +119,7 @@ class SegmentReader:
         name: the segment.
         layout: of the store.
         commit_crc32c: CRC-32C of the commit.json from which the catalogue was made.
+        commit: what commit.json is to say, of a segment that has none yet.
 
     Attributes:
         name: the segment.
@@ -119,16 +128,18 @@ class SegmentReader:
         StoreDamaged: if any file of the segment is not what the commit says, or commit.json is another.
     """
 
-    def __init__(self, root: Path, name: str, layout: Layout, commit_crc32c: int) -> None:
+    def __init__(
+        self, root: Place, name: str, layout: Layout, commit_crc32c: int, *, commit: bytes | None = None
+    ) -> None:
         self.name = name
         self._layout = layout
         self._root = root
         self._folder = f"segments/{name}"
         self._checked: set[str] = set()
         try:
-            commit = self._commit(commit_crc32c)
-            self._check_small_files(commit)
-            self._map(commit)
+            parsed = self._commit(commit_crc32c, commit)
+            self._check_small_files(parsed)
+            self._map(parsed)
         except (OSError, ValueError) as error:
             raise StoreDamaged(root, _explain(error, root / self._folder), segment=name) from error
 
@@ -152,8 +163,9 @@ class SegmentReader:
             self._checked.add(entry.video_id)
         return video
 
-    def _commit(self, crc32c: int) -> Commit:
-        data = storage.read_bytes(self._root, f"{self._folder}/commit.json", limit=COMMIT_LIMIT_BYTES)
+    def _commit(self, crc32c: int, data: bytes | None) -> Commit:
+        if data is None:
+            data = storage.read_bytes(self._root, f"{self._folder}/commit.json", limit=COMMIT_LIMIT_BYTES)
         if sealed.crc32c(data) != crc32c:
             raise ValueError("commit.json is not the one that was written")
         return read_commit(self._root, self.name, data)
@@ -183,6 +195,8 @@ class SegmentReader:
             raise ValueError("rows/offsets are not the commit's")
 
     def _resized(self) -> str | None:
+        if isinstance(self._root, ObjectPath):
+            return None  # what was read from a bucket is in memory, where nothing shortens it
         for name, num_bytes in self._sizes.items():
             size = storage.file_size(self._root, f"{self._folder}/{name}")
             if size != num_bytes:
@@ -206,9 +220,10 @@ def _first_items(sizes: NDArray[np.int64] | None, num_frames: int) -> NDArray[np
     return np.concatenate([[0], np.cumsum(sizes)])
 
 
-def _explain(error: OSError | ValueError, folder: Path) -> str:
+def _explain(error: OSError | ValueError, folder: Place) -> str:
     if not isinstance(error, OSError):
         return str(error)
-    name = str(error.filename or "").removeprefix(f"{folder.resolve()}/").removeprefix(f"{folder}/")
+    place = folder if isinstance(folder, ObjectPath) else folder.resolve()
+    name = str(error.filename or "").removeprefix(f"{place}/").removeprefix(f"{folder}/")
     what = "is missing" if isinstance(error, FileNotFoundError) else f"is unusable: {error.strerror}"
     return f"{name} {what}"

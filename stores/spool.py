@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlp.stores import storage
+from vlp.stores import local_disk
 
 _MEMORY_BYTES = 16 << 20
 _FIRST_BLOCK_BYTES = 16 << 10
@@ -110,10 +110,15 @@ class Spool:
 
     def _file(self) -> None:
         if self._descriptor < 0:
-            self._descriptor = storage.open_nameless(self._folder)
+            with (
+                local_disk.reported(self._folder),
+                tempfile.TemporaryFile(dir=self._folder, buffering=0) as file,
+            ):
+                self._descriptor = os.dup(file.fileno())
             weakref.finalize(self, os.close, self._descriptor)
-        for block in self._filled():
-            storage.append(self._folder, self._descriptor, block.data)
+        with local_disk.reported(self._folder):
+            for block in self._filled():
+                local_disk.write_all(self._descriptor, block.data)
         self._filed_bytes += self._held_bytes
         self._blocks, self._room, self._held_bytes = [], 0, 0
 

@@ -1,35 +1,24 @@
-"""Every disk primitive of the stores: write aside, fsync, rename, list, read, map, remove.
+"""Every primitive on stored files, for a folder of a local disk and for a prefix of a bucket alike.
 
-Nothing else in this package touches a path for writing. A file or folder is written under another
-name that ends in ``.partial``, flushed to the disk, renamed, and the folder that holds it is flushed:
-after a crash it is there whole, or not there. Names are POSIX paths relative to the root of the store;
-reading refuses one that leads out of the root, by ``..`` or by a link, and anything that is no plain file.
+A file is there whole, or not there: on a disk it is written aside, flushed and renamed (`local_disk.py`), on object
+storage a put does it (`object_store.py`). A folder of files is there in one step on a disk; in a bucket its files come
+one by one, so that only a marker written after them makes them count. Names are POSIX paths relative to the root.
 """
 
-import errno
-import mmap
-import os
-import shutil
-import stat
-import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlp.stores.errors import StoreFull, StoreUnwritable
+from vlp.stores import local_disk, object_store, place_errors
+from vlp.stores.places import Place
 
-PARTIAL = ".partial"
-Bytes = bytes | memoryview
-Content = Bytes | Iterable[Bytes]
-"""A file's bytes, whole or in blocks that can be asked for more than once."""
-
-
-class NotInside(OSError):
-    """A name leads out of the store, or to something that is no plain file."""
+PARTIAL = local_disk.PARTIAL
+Bytes = local_disk.Bytes
+Content = local_disk.Content
+NotInside = place_errors.NotInside
 
 
 def is_nameable(name: str) -> bool:
@@ -37,107 +26,97 @@ def is_nameable(name: str) -> bool:
     return name.isprintable() or not any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name)
 
 
-def list_names(root: Path, folder: str) -> list[str]:
+def list_names(root: Place, folder: str) -> list[str]:
     """List the names in a folder, sorted; none when there is no such folder."""
-    try:
-        return sorted(os.listdir(root / folder))  # noqa: PTH208 (650,000 videos: no Path objects)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    if isinstance(root, Path):
+        return local_disk.list_names(root, folder)
+    return object_store.list_names(root, folder)
 
 
-def file_size(root: Path, name: str) -> int | None:
+def folder_names(root: Place, folder: str) -> list[str]:
+    """List the names in a folder that are folders, or might be; in a bucket those below which there is an object."""
+    if isinstance(root, Path):
+        return local_disk.list_names(root, folder)
+    return object_store.folder_names(root, folder)
+
+
+def file_size(root: Place, name: str) -> int | None:
     """Size of a plain file in bytes; None when there is none."""
-    try:
-        status = os.stat(root / name)  # noqa: PTH116 (one call for size and kind)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    if isinstance(root, Path):
+        return local_disk.file_size(root, name)
+    return object_store.file_size(root, name)
 
 
-def tree_bytes(root: Path, name: str) -> int:
+def file_sizes(root: Place, folder: str, *, below: str = "") -> dict[str, int]:
+    """Sizes of all plain files ``FOLDER/*/BELOW``, or ``FOLDER/*``, by the name that stands for the star.
+
+    One listing of a bucket, however many there are.
+    """
+    if isinstance(root, Path):
+        return local_disk.file_sizes(root, folder, below=below)
+    return object_store.file_sizes(root, folder, below=below)
+
+
+def free_bytes(root: Place) -> int | None:
+    """Bytes free where a root is or will be; None of a bucket, which has no such number."""
+    return local_disk.free_bytes(root) if isinstance(root, Path) else None
+
+
+def tree_bytes(root: Place, name: str) -> int:
     """Bytes of all files at or below a name; files that vanish meanwhile count as nothing."""
-    paths = [root / name, *(root / name).rglob("*")]
-    total = 0
-    for path in paths:
-        with suppress(FileNotFoundError):
-            total += path.lstat().st_size if path.is_file() else 0
-    return total
+    if isinstance(root, Path):
+        return local_disk.tree_bytes(root, name)
+    return object_store.tree_bytes(root, name)
 
 
-def read_bytes(root: Path, name: str, *, limit: int) -> bytes:
+def read_bytes(root: Place, name: str, *, limit: int) -> bytes:
     """Read a small file.
 
     Raises:
         OSError: if it is missing, unreadable, outside of the root, or larger than ``limit`` bytes.
+        StoreUnreachable: from the object storage.
     """
-    path = _inside(root, name)
-    size = path.stat().st_size
-    if size > limit:
-        raise NotInside(errno.EFBIG, f"{size} bytes, at most {limit} are read", str(path))
-    return path.read_bytes()
+    if isinstance(root, Path):
+        return local_disk.read_bytes(root, name, limit=limit)
+    return object_store.read_bytes(root, name, limit=limit)
 
 
-def read_head(root: Path, name: str, *, num_bytes: int) -> tuple[bytes, int]:
-    """Read how a file begins: at most ``num_bytes`` bytes; and the size of the whole.
+def read_blocks(root: Place, name: str) -> Iterator[bytes]:
+    """Read a file of any size, some megabytes at a time.
 
     Raises:
         OSError: if it is missing, unreadable, or outside of the root.
+        StoreUnreachable: from the object storage.
     """
-    with _inside(root, name).open("rb") as file:
-        return file.read(num_bytes), os.fstat(file.fileno()).st_size
+    if isinstance(root, Path):
+        return local_disk.read_blocks(root, name)
+    return object_store.read_blocks(root, name)
 
 
-def list_files(root: Path, suffix: str) -> list[str]:
-    """List all visible files below a folder that end in ``suffix``: relative, with slashes, sorted.
-
-    Links to folders are not entered; links to files are listed, and refused when they are read from outside.
-    """
-    found: list[str] = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        above = Path(folder).relative_to(root).as_posix()
-        prefix = "" if above == "." else f"{above}/"
-        found += [prefix + name for name in names if name.endswith(suffix) and not name.startswith(".")]
-    return sorted(found)
-
-
-def map_bytes(root: Path, name: str, *, num_bytes: int) -> NDArray[np.uint8]:
-    """Map a file into memory, read-only, without reading it: (num_bytes,).
+def map_bytes(root: Place, name: str, *, num_bytes: int) -> NDArray[np.uint8]:
+    """Map a file into memory, read-only; of a bucket, read the whole object: (num_bytes,).
 
     Raises:
         OSError: if it is missing, unreadable, outside of the root, or not of ``num_bytes`` bytes.
+        StoreUnreachable: from the object storage.
     """
-    path = _inside(root, name)
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size != num_bytes or num_bytes == 0:
-            raise NotInside(errno.EINVAL, f"{size} bytes, not {num_bytes}", str(path))
-        mapped = mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ)
-    return np.frombuffer(mapped, dtype=np.uint8)
+    if isinstance(root, Path):
+        return local_disk.map_bytes(root, name, num_bytes=num_bytes)
+    return object_store.read_exactly(root, name, num_bytes=num_bytes)
 
 
-def make_folder_inside(root: Path, name: str) -> None:
-    """Make a folder below a root that others may have filled.
+def make_folder(root: Place, name: str) -> None:
+    """Make a folder and those above it; a bucket has none.
 
     Raises:
-        StoreUnwritable: if a link on the way leads out of the root, or from the disk.
-        StoreFull: from the disk.
+        StoreFull, StoreUnwritable: from the disk.
     """
-    if not Path(os.path.realpath(root / name)).is_relative_to(os.path.realpath(root)):
-        raise StoreUnwritable(root / name, "a link on the way leads out of the folder")
-    make_folder(root, name)
+    if isinstance(root, Path):
+        local_disk.make_folder(root, name)
 
 
-def make_folder(root: Path, name: str) -> None:
-    """Make a folder and those above it; flush the folder that holds it."""
-    path = root / name
-    with _reported(path):
-        path.mkdir(parents=True, exist_ok=True)
-        _sync_folder(path.parent)
-
-
-def write_file(root: Path, name: str, data: Bytes, *, writer: str) -> None:
-    """Write a file aside, flush, rename; it replaces an older one in one step.
+def write_file(root: Place, name: str, data: Bytes, *, writer: str) -> None:
+    """Write a file; it replaces an older one in one step.
 
     Args:
         root: the store.
@@ -146,23 +125,17 @@ def write_file(root: Path, name: str, data: Bytes, *, writer: str) -> None:
         writer: unit and attempt; part of the name aside, so that two writers never share one.
 
     Raises:
-        StoreFull, StoreUnwritable: from the disk; the partial file is removed when possible.
+        StoreFull, StoreUnwritable: from the disk; a partial file is removed when possible.
+        StoreUnreachable: from the object storage.
     """
-    path = root / name
-    aside = path.with_name(f"{path.name}.{writer}{PARTIAL}")
-    with _reported(path):
-        try:
-            _write_flushed(aside, data)
-            os.replace(aside, path)  # noqa: PTH105 (the call itself, as the kill tests trace it)
-        except BaseException:
-            with suppress(OSError):
-                aside.unlink()
-            raise
-        _sync_folder(path.parent)
+    if isinstance(root, Path):
+        local_disk.write_file(root, name, data, writer=writer)
+    else:
+        object_store.write_file(root, name, data)
 
 
-def write_folder(root: Path, name: str, files: Mapping[str, Content]) -> int:
-    """Write a folder of files aside, flush files and folders, rename.
+def write_folder(root: Place, name: str, files: Mapping[str, Content]) -> int:
+    """Write a folder of files.
 
     Args:
         root: the store.
@@ -173,129 +146,22 @@ def write_folder(root: Path, name: str, files: Mapping[str, Content]) -> int:
         The number of bytes written.
 
     Raises:
-        StoreFull, StoreUnwritable: from the disk, or when ``name`` exists; the partial folder is
-            removed when possible.
+        StoreFull, StoreUnwritable: from the disk, or when ``name`` exists there.
+        StoreUnreachable: from the object storage; what was put stays until `compact` removes it.
     """
-    path = root / name
-    aside = path.with_name(path.name + PARTIAL)
-    with _reported(path):
-        aside.mkdir()
-        try:
-            num_bytes = _write_tree(aside, files)
-            if path.exists():  # POSIX renames onto an empty folder without an error
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-            os.rename(aside, path)  # noqa: PTH104 (the call itself, as the kill tests trace it)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        _sync_folder(path.parent)
-    return num_bytes
+    if isinstance(root, Path):
+        return local_disk.write_folder(root, name, files)
+    return sum(object_store.write_content(root / name, path, content) for path, content in files.items())
 
 
-def remove(root: Path, name: str) -> None:
-    """Remove a file or a folder that is not a commit (any more); links are not followed."""
-    path = root / name
-    with _reported(path):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-
-
-def open_nameless(folder: Path) -> int:
-    """Open a file that has no name and vanishes with its last descriptor; returns it.
+def remove(root: Place, name: str) -> None:
+    """Remove a file or a folder that is not a commit (any more); links are not followed.
 
     Raises:
-        StoreFull, StoreUnwritable: from the disk.
+        StoreUnwritable: from the disk.
+        StoreUnreachable: from the object storage.
     """
-    with _reported(folder), tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-        return os.dup(file.fileno())
-
-
-def append(folder: Path, descriptor: int, data: Bytes) -> None:
-    """Write at the end of a file that `open_nameless` made below ``folder``.
-
-    Raises:
-        StoreFull, StoreUnwritable: from the disk.
-    """
-    with _reported(folder):
-        _write_all(descriptor, data)
-
-
-def open_lock_file(root: Path, name: str) -> int:
-    """Open a file that lives only to be locked; returns its descriptor."""
-    path = root / name
-    with _reported(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-
-def rewrite_lock_file(descriptor: int, data: bytes) -> None:
-    """Replace what a locked file says; in place, since the lock belongs to the file."""
-    os.ftruncate(descriptor, 0)
-    if data:
-        os.pwrite(descriptor, data, 0)
-
-
-def _write_tree(folder: Path, files: Mapping[str, Content]) -> int:
-    folders = {folder}
-    num_bytes = 0
-    for name, content in files.items():
-        for parent in reversed(PurePosixPath(name).parents[:-1]):
-            (folder / parent).mkdir(exist_ok=True)
-            folders.add(folder / parent)
-        num_bytes += _write_flushed(folder / name, content)
-    for path in sorted(folders, reverse=True):  # the deepest first
-        _sync_folder(path)
-    return num_bytes
-
-
-def _write_flushed(path: Path, content: Content) -> int:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    num_bytes = 0
-    try:
-        for data in [content] if isinstance(content, bytes | memoryview) else content:
-            num_bytes += _write_all(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return num_bytes
-
-
-def _write_all(descriptor: int, data: Bytes) -> int:
-    rest = memoryview(data).cast("B") if len(data) else memoryview(b"")
-    num_bytes = len(rest)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-    return num_bytes
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # file systems that cannot flush a folder say so
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _inside(root: Path, name: str) -> Path:
-    path = Path(os.path.realpath(root / name, strict=True))  # links in a circle: an OSError, unlike `resolve`
-    if not path.is_relative_to(root.resolve()):
-        raise NotInside(errno.EXDEV, "leads out of the store", str(root / name))
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-        raise NotInside(errno.EINVAL, "is no plain file", str(path))
-    return path
-
-
-@contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StoreFull(path) from error
-        raise StoreUnwritable(path, error.strerror or str(error)) from error
+    if isinstance(root, Path):
+        local_disk.remove(root, name)
+    else:
+        object_store.remove(root, name)

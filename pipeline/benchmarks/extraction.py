@@ -127,12 +127,17 @@ def _turns(
             scratch = replace(plan, store=folder / "bench.vlp", pending=plan.listed, kept_failures=())
             if not turns:  # warms caches and kernels
                 plain.extract_seconds(replace(scratch, pending=scratch.pending[:2]), folder)
-            turns.append(_turn(scratch, spec, settings, encoder, plain))
+            turns.append(_turn(scratch, spec, settings, encoder, plain, folder))
     return turns
 
 
 def _turn(
-    plan: ExtractionPlan, spec: EncoderSpec, settings: Settings, encoder: FrozenEncoder, plain: PlainProcess
+    plan: ExtractionPlan,
+    spec: EncoderSpec,
+    settings: Settings,
+    encoder: FrozenEncoder,
+    plain: PlainProcess,
+    folder: Path,
 ) -> _Turn:
     cpu_before, wall_before = _cpu_seconds(), time.perf_counter()
     num_frames, stages = 0, StageSeconds()
@@ -140,7 +145,7 @@ def _turn(
         for event in run_extraction(plan, spec, settings, seconds=stages, stop=stop, encoder=encoder):
             num_frames += getattr(event, "num_rows", 0)
     wall, cpu = time.perf_counter() - wall_before, _cpu_seconds() - cpu_before
-    return _Turn(wall, cpu, num_frames, stages, plain.extract_seconds(plan, plan.store.parent))
+    return _Turn(wall, cpu, num_frames, stages, plain.extract_seconds(plan, folder))
 
 
 def _cpu_seconds() -> float:

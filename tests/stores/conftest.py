@@ -1,7 +1,11 @@
-"""Stores and videos of known content."""
+"""Stores and videos of known content; a connection that is cut."""
 
 import hashlib
-from collections.abc import Callable
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +102,101 @@ def write() -> Callable[..., None]:
 def assert_same() -> Callable[[FeatureStore, ExtractedVideo], None]:
     """Compare what a store reads with the video that was written, bit by bit."""
     return _assert_same
+
+
+class CuttingProxy:
+    """Passes what a client and a server of HTTP say to one another, and cuts the connection at certain requests.
+
+    Args:
+        server: HOST:PORT.
+        cuts: pattern of the request, which of those, and when: "before" any of it has reached the server; when half of
+            its "body" has; when the server has sent an "answer", which the client never sees, or sees "half" of.
+        lasting: whether nothing passes any more from the first cut on; else everything does.
+    """
+
+    def __init__(self, server: str, cuts: Sequence[tuple[str, int, str]], *, lasting: bool) -> None:
+        host, port = server.split(":")
+        self._server = (host, int(port))
+        self._cuts = [(re.compile(pattern.encode()), when) for pattern, _, when in cuts]
+        self._left = [number for _, number, _ in cuts]
+        self._lasting = lasting
+        self._down = False
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def has_cut(self) -> bool:
+        return max(self._left) <= 0
+
+    def close(self) -> None:
+        self._down = True
+        for each in (self._listener, *self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while not self._down:
+                client = self._listener.accept()[0]
+                server = socket.create_connection(self._server)
+                self._sockets += [client, server]
+                due: list[str] = []  # when to cut what passes now
+                for pump in (self._pass_on, self._pass_back):
+                    threading.Thread(target=pump, args=(client, server, due), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket, server: socket.socket, due: list[str]) -> None:
+        with suppress(OSError):
+            while data := client.recv(1 << 16):
+                if "body" in due:
+                    server.sendall(data[: len(data) // 2])
+                    return self._cut(client, server)
+                due += self._due(data)
+                if "before" in due:
+                    return self._cut(client, server)
+                server.sendall(data)
+        return self._close(client, server)
+
+    def _pass_back(self, client: socket.socket, server: socket.socket, due: list[str]) -> None:
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                if {"answer", "half"} & {*due} and not data.startswith(b"HTTP/1.1 100"):
+                    client.sendall(data[: len(data) // 2 if "half" in due else 0])
+                    return self._cut(client, server)
+                client.sendall(data)
+        return self._close(client, server)
+
+    def _due(self, data: bytes) -> list[str]:
+        due = []
+        for number, (pattern, when) in enumerate(self._cuts):
+            if pattern.match(data):
+                self._left[number] -= 1
+                due += [when] if self._left[number] == 0 else []
+        return due
+
+    def _cut(self, *ends: socket.socket) -> None:
+        self._close(*ends)
+        if self._lasting:
+            self.close()
+
+    @staticmethod
+    def _close(*ends: socket.socket) -> None:
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def cutting() -> Iterator[Callable[..., CuttingProxy]]:
+    """Start proxies that cut a connection (`CuttingProxy`)."""
+    started: list[CuttingProxy] = []
+
+    def start(*arguments: Any, **more: Any) -> CuttingProxy:
+        started.append(CuttingProxy(*arguments, **more))
+        return started[-1]
+
+    yield start
+    for proxy in started:
+        proxy.close()

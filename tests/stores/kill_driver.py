@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
+from vlp.stores.places import ObjectPath
 
 
 class Tracer:
@@ -69,7 +70,7 @@ def video(number: int) -> ExtractedVideo:
     )
 
 
-def run(path: Path) -> None:
+def run(path: Path | ObjectPath) -> None:
     store = FeatureStore.open_or_create(
         path,
         meaning={"weights": "w"},

@@ -16,7 +16,9 @@ from PIL import Image
 from vlp.stores.errors import LevelMismatch, StoreDamaged
 from vlp.stores.features import ExtractedVideo, FeatureStore
 from vlp.stores.maintenance import verify
+from vlp.stores.mirroring import mirror
 from vlp.stores.pixels import PixelStore
+from vlp.stores.places import ObjectPath, Place
 
 MEANING = {"level": "pixels", "codec": "lossless", "timeline": "fps:30"}
 MakeStore = Callable[..., FeatureStore]
@@ -42,7 +44,7 @@ def video_of(video_id: str, pictures: list[bytes], **changes: Any) -> ExtractedV
     return ExtractedVideo(**{**fields, **changes})
 
 
-def store_at(path: Path, make_store: MakeStore, *videos: ExtractedVideo, **settings: Any) -> PixelStore:
+def store_at(path: Place, make_store: MakeStore, *videos: ExtractedVideo, **settings: Any) -> PixelStore:
     made = make_store(path, meaning=MEANING, num_views=1, embed_dim=3, precision="uint8")
     with made.writer(**{"device": "cpu", "precision": "uint8", **settings}) as writer:
         for video in videos:
@@ -195,3 +197,16 @@ def test_a_level_that_is_not_known_is_refused(tmp_path: Path, make_store: MakeSt
 def test_sizes_must_be_those_of_the_bytes(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="'a': "):
         video_of("a", [b"1", b"22"], **changes)
+
+
+def test_frames_of_a_bucket_and_of_its_mirror_are_those_that_were_written(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    frames = {f"v{number}": frames_of(number, 2 + number, 9, 7) for number in range(3)}
+    videos = [video_of(name, [lossless(frame) for frame in each]) for name, each in frames.items()]
+    far = store_at(ObjectPath(f"memory://bucket/{tmp_path.name}.vlp"), make_store, *videos, segment_bytes=900)
+    path = tmp_path / "a.vlp"
+    assert mirror(far, path).damages == ()
+    for store in (far, PixelStore.open(path)):
+        for name, each in frames.items():
+            np.testing.assert_array_equal(store.read_frames(name).decode(), each)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from vlp.stores import storage
 from vlp.stores.errors import StoreError, StoreFull, StoreUnwritable
 from vlp.stores.features import ExtractedVideo, FeatureStore
+from vlp.stores.file_locks import FileLock
 from vlp.stores.maintenance import compact, verify
 
 MakeVideo = Callable[..., ExtractedVideo]
@@ -158,7 +160,7 @@ def test_a_file_size_limit_of_the_system_is_reported_and_leaves_nothing_behind(
     assert_same(FeatureStore.open(store.path), make_video("before"))
 
 
-@pytest.mark.parametrize("make", [storage.make_folder, storage.open_lock_file])
+@pytest.mark.parametrize("make", [storage.make_folder, partial(FileLock, unit="create")])
 def test_a_path_that_cannot_be_made_is_named(make: Callable[[Path, str], object], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnwritable, match=r"cannot write .*file/a/b: ") as caught:
