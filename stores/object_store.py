@@ -20,7 +20,8 @@ from vlp.stores.place_errors import BadPlace, DriverMissing, NotInside, StoreUnr
 from vlp.stores.places import ObjectPath
 from vlp.stores.server_errors import EMPTY, GONE, TAKEN, is_passing, reason_of, says
 
-_BLOCK_BYTES = 16 << 20
+_BLOCK_BYTES = 16 << 20  # read at a time
+_PART_BYTES = 100 << 20  # sent at a time: what is smaller, as all but long videos are, is one put
 
 # Drivers try again by themselves, for seconds. What has been computed is worth more patience than that.
 PATIENCE_SECONDS = 60.0
@@ -145,7 +146,10 @@ def write_content(root: ObjectPath, name: str, content: Content) -> int:
     def send() -> None:
         nonlocal num_bytes
         num_bytes = 0
-        with _reported(root / name) as driver, driver.open(_key(root / name), "wb") as file:
+        with (
+            _reported(root / name) as driver,
+            driver.open(_key(root / name), "wb", block_size=_PART_BYTES) as file,
+        ):
             for block in content:
                 num_bytes += file.write(memoryview(block).cast("B"))
 

@@ -1,6 +1,6 @@
 """Writing to a feature store: whole videos, in segments, one writer a part and its workers beside it.
 
-A segment is closed at 64 MiB or 300 s, whichever comes first; memory holds no more than one segment and
+A segment is closed at 64 MiB, 4,096 videos or 300 s, whichever comes first; memory holds no more than one segment and
 its encoding. `flush` commits what has been added. Leaving the `with` body commits it too, by an exception
 as well: every video that was added whole stays.
 """
@@ -25,6 +25,10 @@ from vlp.stores.videos import ExtractedVideo
 
 if TYPE_CHECKING:
     from vlp.stores.features import FeatureStore
+
+
+# Of one segment, or one file of failures: with names as long as a path can be, what is written is still read back.
+_MOST_VIDEOS = 4096
 
 
 class StoreWriter:
@@ -198,7 +202,10 @@ class StoreWriter:
 
     def _flush_when_due(self) -> None:
         waited_seconds = time.monotonic() - self._since_seconds
-        if self._held_bytes >= self._segment_bytes or waited_seconds >= self._segment_seconds:
+        is_full = (
+            self._held_bytes >= self._segment_bytes or len(self._held) + len(self._failed) >= _MOST_VIDEOS
+        )
+        if is_full or waited_seconds >= self._segment_seconds:
             self.flush()
 
     def _entries(self, name: str, created: str) -> list[VideoEntry]:

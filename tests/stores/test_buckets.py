@@ -231,10 +231,15 @@ def test_a_worker_writes_beside_the_holder_of_the_part(
 
 
 def test_a_long_video_is_sent_in_parts_and_comes_back_whole(
-    bucket: ObjectPath, tmp_path: Path, make_video: MakeVideo, make_store: MakeStore
+    bucket: ObjectPath,
+    tmp_path: Path,
+    make_video: MakeVideo,
+    make_store: MakeStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """More than a driver sends, or the mirror reads, at once."""
-    num_rows = 30_000
+    """More than is sent, or what the mirror reads, at once."""
+    monkeypatch.setattr(object_store, "_PART_BYTES", 6 << 20)
+    num_rows = 10_000
     store = make_store(bucket / "a.vlp", num_views=1, embed_dim=1024)
     rows = (np.arange(num_rows * 1024) % 2039).astype(np.float16).reshape(num_rows, 1, 1024)
     with store.writer(device="cpu", precision="fp32") as writer:

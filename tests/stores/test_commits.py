@@ -257,3 +257,19 @@ def test_an_endless_explanation_is_cut(tmp_path: Path, make_store: MakeStore) ->
     with store.writer(device="cpu", precision="fp32") as writer:
         writer.fail(failure)
     assert asdict(store.failures()["a"]) == {**asdict(failure), "detail": "x" * 4096}
+
+
+def test_a_segment_of_many_short_videos_is_closed_while_its_commit_can_still_be_read(
+    tmp_path: Path, make_video: MakeVideo, make_store: MakeStore
+) -> None:
+    """A row a video, as with `--frames 1`, and names as long as a path can be: what is written is read back."""
+    store = make_store(tmp_path / "a.vlp")
+    one, long = vars(make_video("one", 1)), "\N{FILM FRAMES}" * 1000
+    with store.writer(device="cpu", precision="fp32") as writer:
+        for number in range(5000):
+            writer.add(ExtractedVideo(**{**one, "video_id": f"{long}/{number}"}))
+        for number in range(5000):
+            writer.fail(FailedVideo(f"{long}/failed {number}", "missing", "", 1))
+    catalog = FeatureStore.open(store.path).catalog()
+    assert (len(catalog.winners), len(catalog.failed), catalog.unreadable) == (5000, 5000, {})
+    assert (len(catalog.index.segments), len(catalog.index.failures)) == (2, 2)
