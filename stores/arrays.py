@@ -10,7 +10,7 @@ shard's index must be whole and in order, the sizes must fit.
 
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vlp.stores import sealed, storage
 from vlp.stores.layout import Layout
 from vlp.stores.places import Place
-from vlp.stores.spool import Rows, row_blocks
+from vlp.stores.spool import Spool
 
 CHUNK_BYTES = 1 << 20
 _METADATA_LIMIT_BYTES = 1 << 16
@@ -49,13 +49,14 @@ class Shard:
     """The bytes of the large array's one file, in blocks: its rows, zeros up to the last chunk's end, the index.
 
     Args:
-        rows: of each video, in order.
-        num_chunks, chunk_bytes: inner chunks, of one size.
+        rows: of all videos, in order.
+        num_chunks: inner chunks.
+        chunk_bytes: of each.
     """
 
-    def __init__(self, rows: Sequence[Rows], num_chunks: int, chunk_bytes: int) -> None:
+    def __init__(self, rows: Spool, num_chunks: int, chunk_bytes: int) -> None:
         self._rows = rows
-        padding = num_chunks * chunk_bytes - sum(video.nbytes for video in rows)
+        padding = num_chunks * chunk_bytes - rows.nbytes
         places = np.empty((num_chunks, 2), dtype="<u8")
         places[:, 0] = np.arange(num_chunks) * chunk_bytes
         places[:, 1] = chunk_bytes
@@ -63,14 +64,13 @@ class Shard:
         self._tail = bytes(padding) + index + struct.pack("<I", sealed.crc32c(index))
 
     def __iter__(self) -> Iterator[storage.Bytes]:
-        for video in self._rows:
-            yield from (block.data for block in row_blocks(video))
+        yield from (block.data for block in self._rows.blocks())
         yield self._tail
 
 
 def encode(
     layout: Layout,
-    rows: Sequence[Rows],
+    rows: Spool,
     of_frames: Mapping[str, NDArray[Any]],
     offsets: NDArray[np.int64],
 ) -> tuple[dict[str, memoryview], Shard]:
@@ -78,7 +78,7 @@ def encode(
 
     Args:
         layout: of the store.
-        rows: of each video the items of the large array: one a frame, or as many as its size says.
+        rows: the items of the large array, video behind video: one a frame, or as many as its size says.
         of_frames: (n,) each, by name.
         offsets: (num_videos + 1,), the first frame of each video, then n.
 
@@ -90,7 +90,7 @@ def encode(
 
     held: dict[str, Any] = {}
     group = zarr.create_group(MemoryStore(held), zarr_format=3)
-    num_items = sum(len(video) for video in rows)
+    num_items = len(rows)
     chunk = chunk_rows(num_items, layout.item_bytes)
     num_chunks = math.ceil(num_items / chunk)
     plain: dict[str, Any] = {"compressors": None, "filters": None, "fill_value": 0}

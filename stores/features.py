@@ -13,8 +13,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from numpy.typing import NDArray
-
 from vlp.stores.catalog import Catalog, Videos, load_catalog
 from vlp.stores.commits import FailedVideo, VideoEntry
 from vlp.stores.errors import (
@@ -174,7 +172,7 @@ class FeatureStore:
         rows, entry = self.read_rows(video_id)
         return VideoFeatures(rows.items, rows.of_frames["pts_seconds"], rows.of_frames["frame_index"], entry)
 
-    def read_rows(self, video_id: str) -> tuple[VideoRows[NDArray[Any]], VideoEntry]:
+    def read_rows(self, video_id: str) -> tuple[VideoRows, VideoEntry]:
         """Map what a store of any level holds of a video, and say what its commit says.
 
         Raises:
@@ -188,7 +186,7 @@ class FeatureStore:
                 raise
             return self._read_rows(video_id)
 
-    def _read_rows(self, video_id: str) -> tuple[VideoRows[NDArray[Any]], VideoEntry]:
+    def _read_rows(self, video_id: str) -> tuple[VideoRows, VideoEntry]:
         catalog = self._catalog or self.catalog()
         if video_id not in catalog.winners:
             catalog = self.catalog()

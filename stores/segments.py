@@ -8,7 +8,7 @@ arrays are mapped; on first touch of a video its rows are. A flipped bit, a miss
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from vlp.stores.commits import COMMIT_LIMIT_BYTES, Commit, VideoEntry, read_comm
 from vlp.stores.errors import StoreDamaged
 from vlp.stores.layout import Layout
 from vlp.stores.places import ObjectPath, Place
-from vlp.stores.spool import Rows, Spool, row_blocks
+from vlp.stores.spool import Spool
 
 _SMALL_LIMIT_BYTES = 64 << 20
 
@@ -26,20 +26,16 @@ _SMALL_LIMIT_BYTES = 64 << 20
 _MOST_FRAME_BYTES = 1 << 30
 
 
-_Items = TypeVar("_Items", bound=Rows)
-
-
 @dataclass(frozen=True)
-class VideoRows(Generic[_Items]):
-    """One video as the writer holds it and the reader maps it.
+class VideoRows:
+    """One video as the reader maps it.
 
     Attributes:
-        items: (n, V, D) f2, a row a frame; or (m,) u1, encoded frames one behind another. The writer may have them on
-            disk; a reader has a memory map.
+        items: (n, V, D) f2, a row a frame; or (m,) u1, encoded frames one behind another.
         of_frames: by name (n,) each, in the layout's order: pts_seconds f8, frame_index i4, of pixels sizes i8 too.
     """
 
-    items: _Items
+    items: NDArray[Any]
     of_frames: Mapping[str, NDArray[Any]]
 
     @property
@@ -52,29 +48,18 @@ class VideoRows(Generic[_Items]):
         """Bytes of all arrays."""
         return self.items.nbytes + sum(values.nbytes for values in self.of_frames.values())
 
-    def copied(self) -> "VideoRows[Rows]":
-        """Copy all arrays, each contiguous; a spool is the writer's own already."""
-        of_frames = {name: values.copy("C") for name, values in self.of_frames.items()}
-        items = self.items if isinstance(self.items, Spool) else self.items.copy("C")
-        return VideoRows(items, of_frames)
 
-    def items_crc32c(self) -> int:
-        """CRC-32C of the items' bytes."""
-        crc32c = 0
-        for block in row_blocks(self.items):
-            crc32c = sealed.crc32c(block, crc32c)
-        return crc32c
-
-    def frames_crc32c(self) -> int:
-        """CRC-32C of the bytes of pts_seconds, then of frame_index, then of sizes if there are any."""
-        return sealed.crc32c(b"".join(values.tobytes() for values in self.of_frames.values()))
+def frames_crc32c(of_frames: Mapping[str, NDArray[Any]]) -> int:
+    """CRC-32C of the bytes of a video's pts_seconds, then of frame_index, then of sizes if there are any."""
+    return sealed.crc32c(b"".join(values.tobytes() for values in of_frames.values()))
 
 
 def write_segment(
     root: Place,
     name: str,
     layout: Layout,
-    rows: Sequence[VideoRows[Rows]],
+    rows: Spool,
+    of_frames: Mapping[str, NDArray[Any]],
     entries: Sequence[VideoEntry],
     *,
     check: Callable[[], None] = lambda: None,
@@ -85,7 +70,8 @@ def write_segment(
         root: the store.
         name: ``<unit>-<attempt>``; new.
         layout: of the store.
-        rows: the arrays of each video.
+        rows: the items of all videos, one video behind another.
+        of_frames: by name one value a frame of all videos.
         entries: what the commit says of each video, in the same order.
         check: called before the commit is made, which an error prevents.
 
@@ -95,13 +81,8 @@ def write_segment(
     Raises:
         StoreFull, StoreUnwritable, StoreUnreachable: from the disk or bucket; what was there before is as it was.
     """
-    offsets = np.cumsum([0, *(video.num_frames for video in rows)], dtype=np.int64)
-    files, shard = arrays.encode(
-        layout,
-        [video.items for video in rows],
-        {part: np.concatenate([video.of_frames[part] for video in rows]) for part in layout.of_frames},
-        offsets,
-    )
+    offsets = np.cumsum([0, *(entry.num_rows for entry in entries)], dtype=np.int64)
+    files, shard = arrays.encode(layout, rows, of_frames, offsets)
     checksums = {path: sealed.crc32c(bytes(files[path])) for path in sorted(layout.small_files)}
     commit = Commit(name, entries[0].created, int(offsets[-1]), tuple(entries), checksums)
     data = commit.to_bytes()
@@ -143,7 +124,7 @@ class SegmentReader:
         except (OSError, ValueError) as error:
             raise StoreDamaged(root, _explain(error, root / self._folder), segment=name) from error
 
-    def rows(self, entry: VideoEntry) -> VideoRows[NDArray[Any]]:
+    def rows(self, entry: VideoEntry) -> VideoRows:
         """Map the arrays of a video; they are compared with its checksums once.
 
         A file cut short after this check ends the program that reads beyond its end (SIGBUS), as with
@@ -203,10 +184,10 @@ class SegmentReader:
                 return f"{name} is missing" if size is None else f"{name} has {size} bytes, not {num_bytes}"
         return None
 
-    def _differing(self, entry: VideoEntry, video: VideoRows[NDArray[Any]]) -> str | None:
-        if video.items_crc32c() != entry.features_crc32c:
+    def _differing(self, entry: VideoEntry, video: VideoRows) -> str | None:
+        if sealed.crc32c(np.ascontiguousarray(video.items)) != entry.features_crc32c:
             return f"{self._layout.array} do not match their checksum"
-        if video.frames_crc32c() != entry.rows_crc32c:
+        if frames_crc32c(video.of_frames) != entry.rows_crc32c:
             return f"{' or '.join(self._layout.of_frames)} do not match their checksum"
         return None
 

@@ -1,4 +1,4 @@
-"""The rows of one video on their way to a segment: in memory while they are few, on disk when a video is long.
+"""Rows on their way to a segment, of a video or of several: in memory while they are few, on disk beyond that.
 
 Two hours at 30 frames a second are 221 MB of a ViT-B's embeddings, or 6 GB of pixels: whoever holds them whole runs out
 of memory with a few such videos at once.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vlp.stores import local_disk
 
-_MEMORY_BYTES = 16 << 20
+_MEMORY_BYTES = 4 << 20
 _FIRST_BLOCK_BYTES = 16 << 10
 _LARGEST_BLOCK_BYTES = 1 << 20
 _READ_BYTES = 4 << 20
@@ -26,7 +26,7 @@ _READ_BYTES = 4 << 20
 class Spool:
     """Takes rows as they are made and gives them back in blocks, as often as asked.
 
-    Beyond 16 MiB the rows lie in a file without a name: however its process ends, nothing of it is left.
+    Beyond 4 MiB the rows lie in a file without a name: however its process ends, nothing of it is left.
 
     Args:
         dtype: of the rows.
@@ -77,7 +77,11 @@ class Spool:
         """
         if values.dtype != self.dtype:
             raise ValueError(f"rows are {values.dtype}, not {self.dtype}")
-        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        self._hold(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+        if self._held_bytes > _MEMORY_BYTES:
+            self._file()
+
+    def _hold(self, data: NDArray[np.uint8]) -> None:
         self._held_bytes += len(data)
         while len(data):
             block = self._block_with_room()
@@ -86,8 +90,15 @@ class Spool:
             block[start : start + taken] = data[:taken]
             self._room -= taken
             data = data[taken:]
-        if self._held_bytes > _MEMORY_BYTES:
-            self._file()
+
+    def cut(self, num_rows: int) -> None:
+        """Forget all rows but the first ``num_rows``; there are as many."""
+        num_bytes = num_rows * self._item_bytes
+        self._filed_bytes = min(self._filed_bytes, num_bytes)  # what lies behind is written over
+        left = num_bytes - self._filed_bytes
+        kept = np.concatenate([*self._filled(), np.empty(0, np.uint8)])[:left]
+        self._blocks, self._room, self._held_bytes = [], 0, 0
+        self._hold(kept)
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """Yield all rows in order, (k, ...) at a time: some 4 MiB where they lie on disk.
@@ -101,7 +112,7 @@ class Spool:
         self._file()
         most = max(1, _READ_BYTES // self._item_bytes) * self._item_bytes
         for start in range(0, self._filed_bytes, most):
-            read = os.pread(self._descriptor, most, start)
+            read = os.pread(self._descriptor, min(most, self._filed_bytes - start), start)
             yield np.frombuffer(read, dtype=self.dtype).reshape(-1, *self._item_shape)
 
     @property
@@ -117,6 +128,7 @@ class Spool:
                 self._descriptor = os.dup(file.fileno())
             weakref.finalize(self, os.close, self._descriptor)
         with local_disk.reported(self._folder):
+            os.lseek(self._descriptor, self._filed_bytes, os.SEEK_SET)  # an earlier try may have got further
             for block in self._filled():
                 local_disk.write_all(self._descriptor, block.data)
         self._filed_bytes += self._held_bytes

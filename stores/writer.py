@@ -1,8 +1,8 @@
 """Writing to a feature store: whole videos, in segments, one writer a part and its workers beside it.
 
-A segment is closed at 64 MiB, 4,096 videos or 300 s, whichever comes first; memory holds no more than one segment and
-its encoding. `flush` commits what has been added. Leaving the `with` body commits it too, by an exception
-as well: every video that was added whole stays.
+A segment is closed at 64 MiB, 4,096 videos or 300 s, whichever comes first; what it holds waits on the store's disk
+beyond 4 MiB. `flush` commits what has been added. Leaving the `with` body commits it too, by an exception as well:
+every video that was added whole stays.
 """
 
 import secrets
@@ -19,8 +19,9 @@ from vlp.stores.commits import Commit, FailedVideo, VideoEntry, failures_to_byte
 from vlp.stores.errors import NonFiniteFeatures, StoreError
 from vlp.stores.index import write_index
 from vlp.stores.locks import UnitLock, lock_free_worker, part_unit
-from vlp.stores.segments import VideoRows, write_segment
-from vlp.stores.spool import Rows, Spool, row_blocks
+from vlp.stores.pending import PendingSegment, bytes_of
+from vlp.stores.segments import write_segment
+from vlp.stores.spool import Spool, row_blocks
 from vlp.stores.videos import ExtractedVideo
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ class StoreWriter:
         self._segment_bytes = segment_bytes
         self._segment_seconds = segment_seconds
         self._superseding = superseding
-        self._held: dict[str, tuple[ExtractedVideo, VideoRows[Rows]]] = {}
-        self._held_bytes = 0
+        self._pending = self._begin_segment()
         self._failed: list[FailedVideo] = []
         self._since_seconds = 0.0
         self._keeps_index = part is not None
@@ -75,8 +75,7 @@ class StoreWriter:
 
         On the way to a bucket it lies where this machine has its temporary files.
         """
-        layout, path = self._store.layout, self._store.path
-        return Spool(layout.dtype, layout.item_shape, path if isinstance(path, Path) else None)
+        return Spool(self._store.layout.dtype, self._store.layout.item_shape, self._spool_folder)
 
     def add(self, video: ExtractedVideo) -> None:
         """Take a whole video; closes a segment when one is due.
@@ -91,14 +90,10 @@ class StoreWriter:
         """
         self._open_lock()
         self._check(video)
-        rows = VideoRows(
-            video.features, {name: getattr(video, name) for name in self._store.layout.of_frames}
-        )
-        if self._held and self._held_bytes + rows.num_bytes > self._segment_bytes:
+        if len(self._pending) and self._pending.num_bytes + bytes_of(video) > self._segment_bytes:
             self.flush()
         self._start_clock()
-        self._held[video.video_id] = (video, rows.copied())
-        self._held_bytes += rows.num_bytes
+        self._pending.add(video)
         self._flush_when_due()
 
     def fail(self, video: FailedVideo) -> None:
@@ -138,13 +133,14 @@ class StoreWriter:
             data = failures_to_bytes(self._failed, created)
             storage.write_file(root, f"failures/{name}.json", data, writer=name)
             self._failed = []
-        if not self._held:
+        if not len(self._pending):
             return None
-        rows = [rows for _, rows in self._held.values()]
         entries = self._entries(name, created)
-        commit, num_bytes = write_segment(root, name, self._store.layout, rows, entries, check=lock.check)
-        self._held = {}
-        self._held_bytes = 0
+        layout, pending = self._store.layout, self._pending
+        commit, num_bytes = write_segment(
+            root, name, layout, pending.rows, pending.of_frames(), entries, check=lock.check
+        )
+        self._pending = self._begin_segment()
         self.num_commits += 1
         self.bytes_written += num_bytes
         return commit
@@ -191,49 +187,32 @@ class StoreWriter:
             raise ValueError(
                 f"{video.video_id!r}: (V, D) is {video.features.shape[1:]}, not {layout.item_shape}"
             )
-        if video.video_id in self._held:
+        if video.video_id in self._pending:
             raise ValueError(f"{video.video_id!r} was added twice")
         if num_values := sum(int((~np.isfinite(block)).sum()) for block in row_blocks(video.features)):
             raise NonFiniteFeatures(video.video_id, num_values)
 
     def _start_clock(self) -> None:
-        if not self._held and not self._failed:
+        if not len(self._pending) and not self._failed:
             self._since_seconds = time.monotonic()
 
     def _flush_when_due(self) -> None:
         waited_seconds = time.monotonic() - self._since_seconds
-        is_full = (
-            self._held_bytes >= self._segment_bytes or len(self._held) + len(self._failed) >= _MOST_VIDEOS
-        )
+        num_videos, num_bytes = len(self._pending) + len(self._failed), self._pending.num_bytes
+        is_full = num_bytes >= self._segment_bytes or num_videos >= _MOST_VIDEOS
         if is_full or waited_seconds >= self._segment_seconds:
             self.flush()
 
     def _entries(self, name: str, created: str) -> list[VideoEntry]:
-        replaced = self._superseding & self._held.keys()
+        replaced = self._superseding & {*self._pending}
         older = self._store.catalog().holding(replaced) if replaced else {}
-        entries = []
-        start = 0
-        for video, rows in self._held.values():
-            entry = VideoEntry(
-                video_id=video.video_id,
-                segment=name,
-                start=start,
-                num_rows=rows.num_frames,
-                num_expected=video.num_expected,
-                num_decoded=video.num_decoded,
-                native_fps=video.native_fps,
-                duration_seconds=video.duration_seconds,
-                status=video.status,
-                reason=video.reason,
-                decoder=video.decoder,
-                source_sha256=video.source_sha256,
-                attempts=video.attempts,
-                features_crc32c=rows.items_crc32c(),
-                rows_crc32c=rows.frames_crc32c(),
-                supersedes=tuple(sorted(older.get(video.video_id, ()))),
-                created=created,
-                **self._shared,
-            )
-            entries.append(entry)
-            start += entry.num_rows
-        return entries
+        shared = {**self._shared, "segment": name, "created": created}
+        return list(self._pending.entries(superseded=older, shared=shared))
+
+    def _begin_segment(self) -> PendingSegment:
+        return PendingSegment(self._store.layout, self._spool_folder)
+
+    @property
+    def _spool_folder(self) -> Path | None:
+        path = self._store.path
+        return path if isinstance(path, Path) else None

@@ -56,6 +56,66 @@ def test_rows_come_back_as_they_were_wherever_they_lay(
     assert not list(tmp_path.iterdir())
 
 
+@given(
+    pieces=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    kept=st.integers(0, 6),
+    memory_bytes=st.sampled_from([0, 100, 1 << 20]),
+)
+def test_rows_that_are_cut_off_are_gone_and_others_can_follow(
+    pieces: list[int], kept: int, memory_bytes: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool_module, "_MEMORY_BYTES", memory_bytes)
+        patch.setattr(spool_module, "_FIRST_BLOCK_BYTES", 20)
+        spool = Spool("float16", (2,))
+        rows = np.arange(2 * sum(pieces)).astype(np.float16).reshape(-1, 2)
+        for piece in np.split(rows, np.cumsum(pieces)[:-1]):
+            spool.append(piece)
+        num_kept = sum(pieces[:kept])
+        spool.cut(num_kept)
+        spool.append(np.full((3, 2), -1, np.float16))
+        expected = np.concatenate([rows[:num_kept], np.full((3, 2), -1, np.float16)])
+        np.testing.assert_array_equal(np.concatenate(list(spool.blocks())), expected)
+
+
+def test_rows_that_a_full_disk_did_not_take_are_written_once_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "_MEMORY_BYTES", 8)
+    monkeypatch.setattr(spool_module, "_FIRST_BLOCK_BYTES", 4)
+    spool, rows = Spool("uint8", (), tmp_path), np.arange(30, dtype=np.uint8)
+    spool.append(rows[:10])
+    write, calls = os.write, iter([1, 2])
+
+    def filling(descriptor: int, data: memoryview) -> int:
+        return write(descriptor, data[:3]) if next(calls, None) else full_disk()
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", filling)
+        with pytest.raises(StoreFull):
+            spool.append(rows[10:20])
+    spool.append(rows[20:])
+    assert np.concatenate(list(spool.blocks())).tolist() == rows.tolist()
+
+
+def test_a_video_for_which_there_is_no_space_is_not_taken_and_the_others_stay_whole(
+    tmp_path: Path, make_video: MakeVideo, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "_MEMORY_BYTES", 100)
+    store = make_store(tmp_path / "a.vlp")
+    with store.writer(device="cpu", precision="fp32") as writer:
+        writer.add(make_video("before", 5))
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", full_disk)
+            with pytest.raises(StoreFull):
+                writer.add(make_video("lost", 50))
+        writer.add(make_video("after", 7))
+    found = FeatureStore.open(store.path)
+    assert {*found.videos()} == {"before", "after"}
+    for name, num_rows in (("before", 5), ("after", 7)):
+        np.testing.assert_array_equal(found.read(name).features, make_video(name, num_rows).features)
+
+
 def test_the_file_is_closed_with_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "_MEMORY_BYTES", 0)
     before = num_descriptors()
