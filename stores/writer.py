@@ -1,6 +1,6 @@
 """Writing to a feature store: whole videos, in segments, one writer a part and its workers beside it.
 
-A segment is closed at 64 MiB, 4,096 videos or 300 s, whichever comes first; what it holds waits on the store's disk
+A segment is closed at 64 MiB, 1,024 videos or 300 s, whichever comes first; what it holds waits on the store's disk
 beyond 4 MiB. `flush` commits what has been added. Leaving the `with` body commits it too, by an exception as well:
 every video that was added whole stays.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # Of one segment, or one file of failures: with names as long as a path can be, what is written is still read back.
-_MOST_VIDEOS = 4096
+_MOST_VIDEOS = 1024
 
 
 class StoreWriter:

@@ -272,4 +272,4 @@ def test_a_segment_of_many_short_videos_is_closed_while_its_commit_can_still_be_
             writer.fail(FailedVideo(f"{long}/failed {number}", "missing", "", 1))
     catalog = FeatureStore.open(store.path).catalog()
     assert (len(catalog.winners), len(catalog.failed), catalog.unreadable) == (5000, 5000, {})
-    assert (len(catalog.index.segments), len(catalog.index.failures)) == (2, 2)
+    assert (len(catalog.index.segments), len(catalog.index.failures)) == (5, 6)
