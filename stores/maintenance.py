@@ -105,11 +105,6 @@ def verify(
     return VerifyReport(len(segments), len(catalog.winners), num_bytes, tuple(damages), leftovers)
 
 
-def damaged_videos(store: FeatureStore) -> tuple[str, ...]:
-    """Give the ids of the videos to extract again, sorted; a repair supersedes their entries."""
-    return verify(store).video_ids
-
-
 def compact(store: FeatureStore, *, dry_run: bool = False) -> CompactReport:
     """Remove what no reader needs and write the index anew, from the commits alone.
 

@@ -135,6 +135,7 @@ def test_the_bench_of_extraction_gives_ratios(
     assert measured["mfu"] < 1
 
 
+@pytest.mark.full  # starts four processes, each of which loads torch
 def test_the_bench_of_growth_extracts_links_and_plans_files_that_are_nowhere(
     typed: Type, videos: Path, tiny_model: str, tmp_path: Path
 ) -> None:

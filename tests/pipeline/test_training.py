@@ -329,7 +329,7 @@ def driven(tiny_folder: Path) -> Any:
     return drive
 
 
-@pytest.mark.parametrize("method", ["ju2022", "tip_adapter_f"])
+@pytest.mark.parametrize("method", ["ju2022", pytest.param("tip_adapter_f", marks=pytest.mark.full)])
 def test_a_run_killed_at_any_step_ends_as_one_that_was_left_alone(
     method: str, driven: Any, store: FeatureStore, tmp_path: Path
 ) -> None:

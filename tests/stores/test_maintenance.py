@@ -14,7 +14,7 @@ from vlp.stores.errors import PartLocked
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
 from vlp.stores.index import read_index
 from vlp.stores.locks import UnitLock
-from vlp.stores.maintenance import UNFINISHED, compact, damaged_videos, verify
+from vlp.stores.maintenance import UNFINISHED, compact, verify
 
 MakeVideo = Callable[..., ExtractedVideo]
 MakeStore = Callable[..., FeatureStore]
@@ -118,10 +118,10 @@ def test_a_repair_clears_the_damage_and_compact_the_segment(
     store = make_store(tmp_path / "a.vlp")
     write(store, make_video("a"), make_video("b"), make_video("c"))
     damage(store, "b")
-    assert damaged_videos(store) == ("b",)
+    assert verify(store).video_ids == ("b",)
     write(store, make_video("b"), superseding=frozenset({"b"}))
     reader = FeatureStore.open(store.path)
-    assert damaged_videos(reader) == ()
+    assert verify(reader).video_ids == ()
     assert compact(reader).removed == ()  # a and c still count there
     old, new = (reader.videos()[video_id].segment for video_id in "ab")
     write(reader, make_video("a"), make_video("c"), superseding=frozenset("ac"))
@@ -210,9 +210,9 @@ def test_a_segment_that_was_moved_away_is_forgotten_when_the_index_is_made_anew(
     store = make_store(tmp_path / "a.vlp")
     write(store, make_video("a"))
     shutil.rmtree(store.path / "segments" / store.videos()["a"].segment)
-    assert damaged_videos(store) == ("a",)
+    assert verify(store).video_ids == ("a",)
     compact(store)
-    assert damaged_videos(FeatureStore.open(store.path)) == ()
+    assert verify(FeatureStore.open(store.path)).video_ids == ()
 
 
 def test_two_do_not_compact_at_once(tmp_path: Path, make_store: MakeStore) -> None:
