@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import zarr  # noqa: F401  # wanted by the first commit, for which every stage would wait while it is loaded
 
 from vlp.stores import storage
 from vlp.stores.commits import Commit, FailedVideo, VideoEntry, failures_to_bytes, now
