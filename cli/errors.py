@@ -67,10 +67,7 @@ def _pull_command(error: Any) -> str:
 
 
 _ADVICE: dict[str, tuple[Callable[[Any], str | None], int]] = {
-    "FeaturesMissing": (
-        lambda error: f"vlp extract --dataset {error.dataset} --model {error.model}",
-        NO_STORE,
-    ),
+    "FeaturesMissing": (_extract_command, NO_STORE),
     "StoreMissing": (lambda _: "vlp store ls", NO_STORE),
     "StoreMismatch": (
         lambda _: "vlp store info on it, or --allow-mismatch to go on with a warning",

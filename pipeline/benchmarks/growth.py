@@ -21,6 +21,7 @@ import psutil
 from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.decoding.timeline import Timeline
 from vlp.pipeline.encoder_spec import EncoderDescription, EncoderSpec
+from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.planning import ExtractionPlan, Part, Retry, Settings, plan_extraction
 from vlp.stores.features import ExtractedVideo, FeatureStore
 from vlp.stores.maintenance import verify
@@ -91,6 +92,9 @@ def bench_growth(
         num_small: videos of the smaller extraction.
         num_large: videos of the larger one.
         num_listed: videos to plan.
+
+    Raises:
+        PipelineError: if no video is there, or none can be decoded.
     """
     runs = [
         _run(manifest, description, spec, settings, folder / f"{name}-{num_videos}", num_videos)
@@ -125,6 +129,8 @@ def _run(
         watched = _Watch(pool.submit(os.getpid).result())
         seconds, num_frames = pool.submit(_extract, plan, spec, settings).result()
         peak_bytes = watched.stop()
+    if num_frames == 0:
+        raise PipelineError("none of the videos can be decoded.")
     damages = verify(FeatureStore.open(plan.store)).damages
     return Run(num_videos, num_frames, seconds / num_frames, peak_bytes, len(damages))
 
@@ -137,7 +143,9 @@ def _plan(manifest: Manifest, description: EncoderDescription, cache: Path) -> E
 
 def _linked(manifest: Manifest, folder: Path, num_videos: int) -> Manifest:
     """Give the first videos of a dataset as many names as asked, a hundred a folder."""
-    sources = [(manifest.root / video.path).resolve() for video in manifest.videos]
+    sources = [path.resolve() for path in map(manifest.absolute, manifest.videos) if path.is_file()]
+    if not sources:
+        raise PipelineError(f"none of the {len(manifest.videos)} listed videos is in {manifest.root}.")
     videos = []
     for number in range(num_videos):
         source = sources[number % len(sources)]
@@ -184,8 +192,10 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
-            total = 0
-            for process in [self._process, *self._process.children(recursive=True)]:
+            total, family = 0, [self._process]
+            with suppress(psutil.Error):
+                family += self._process.children(recursive=True)
+            for process in family:
                 with suppress(psutil.Error):  # ended meanwhile
                     total += process.memory_full_info().pss
             self._peak_bytes = max(self._peak_bytes, total)
