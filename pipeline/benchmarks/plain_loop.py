@@ -20,11 +20,13 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from av.error import FFmpegError
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import PRECISIONS, FrozenEncoder, load_encoder
+from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.open_clip_port import open_clip
 from vlp.pipeline.planning import ExtractionPlan
 from vlp.pipeline.preprocess import normalise
@@ -58,8 +60,15 @@ class PlainProcess:
         self._pool.shutdown()
 
     def extract_seconds(self, plan: ExtractionPlan, folder: Path) -> float:
-        """Time the plain loop over the plan's pending videos; it writes into ``folder``."""
-        return self._pool.submit(_plain_loop, plan, folder).result()
+        """Time the plain loop over the plan's pending videos; it writes into ``folder``.
+
+        Raises:
+            PipelineError: if it cannot read one of them.
+        """
+        try:
+            return self._pool.submit(_plain_loop, plan, folder).result()
+        except FFmpegError as error:
+            raise PipelineError(f"the plain loop cannot read {error.filename}: {error.strerror}.") from error
 
     def images_per_second(self, images: Tensor, seconds: float) -> dict[str, float]:
         """Time the image tower on tensors that are ready: as it is, and compiled where a compiler is found.
