@@ -43,7 +43,7 @@ class PendingSegment:
     def __init__(self, layout: Layout, folder: Path | None) -> None:
         self.rows = Spool(layout.dtype, layout.item_shape, folder)
         self.num_bytes = 0
-        self._of_frames: dict[str, list[NDArray[Any]]] = {name: [] for name in layout.of_frames}
+        self._of_frames = {name: Spool(dtype, (), folder) for name, dtype in layout.of_frames.items()}
         self._stated: dict[str, dict[str, Any]] = {}
 
     def __len__(self) -> int:
@@ -61,17 +61,20 @@ class PendingSegment:
         Raises:
             StoreFull, StoreUnwritable: from the disk; the video is not taken.
         """
-        before, items_crc32c = len(self.rows), 0
+        items_crc32c = 0
+        of_frames = {name: np.ascontiguousarray(getattr(video, name)) for name in self._of_frames}
+        spools = [self.rows, *self._of_frames.values()]
+        lengths = [len(spool) for spool in spools]
         try:
             for block in row_blocks(video.features):
                 self.rows.append(block)
                 items_crc32c = sealed.crc32c(block, items_crc32c)
+            for name, values in of_frames.items():
+                self._of_frames[name].append(values)
         except BaseException:
-            self.rows.cut(before)
+            for spool, length in zip(spools, lengths, strict=True):
+                spool.cut(length)
             raise
-        of_frames = {name: getattr(video, name).copy("C") for name in self._of_frames}
-        for name, values in of_frames.items():
-            self._of_frames[name].append(values)
         self.num_bytes += bytes_of(video)
         self._stated[video.video_id] = {
             **{name: getattr(video, name) for name in _STATED},
@@ -82,7 +85,7 @@ class PendingSegment:
 
     def of_frames(self) -> dict[str, NDArray[Any]]:
         """Join the arrays of one value a frame: (n,) each."""
-        return {name: np.concatenate(values) for name, values in self._of_frames.items()}
+        return {name: np.concatenate(list(spool.blocks())) for name, spool in self._of_frames.items()}
 
     def entries(
         self, *, superseded: Mapping[str, list[str]], shared: Mapping[str, Any]

@@ -5,6 +5,7 @@ of memory with a few such videos at once.
 """
 
 import math
+import mmap
 import os
 import tempfile
 import weakref
@@ -18,8 +19,6 @@ from numpy.typing import NDArray
 from vlp.stores import local_disk
 
 _MEMORY_BYTES = 4 << 20
-_FIRST_BLOCK_BYTES = 16 << 10
-_LARGEST_BLOCK_BYTES = 1 << 20
 _READ_BYTES = 4 << 20
 
 
@@ -27,10 +26,12 @@ class Spool:
     """Takes rows as they are made and gives them back in blocks, as often as asked.
 
     Beyond 4 MiB the rows lie in a file without a name: however its process ends, nothing of it is left.
+    The 4 MiB are pages of their own, which hold memory as far as they are used and give it back whole: pieces on the
+    heap, each kept for minutes between an encoder's passing buffers, leave holes that are never filled again.
 
     Args:
         dtype: of the rows.
-        item_shape: of one of them, such as (V, D); () for bytes.
+        item_shape: of one of them, such as (V, D); () for bytes or plain values.
         folder: on the disk that has room for them; None is the system's folder for temporary files.
 
     Attributes:
@@ -41,8 +42,7 @@ class Spool:
         self.dtype = np.dtype(dtype)
         self._item_shape = item_shape
         self._folder = folder or Path(tempfile.gettempdir())
-        self._blocks: list[NDArray[np.uint8]] = []
-        self._room = 0  # bytes of the last block that are not used yet
+        self._held = np.empty(0, np.uint8)
         self._held_bytes = 0
         self._filed_bytes = 0
         self._descriptor = -1
@@ -73,51 +73,50 @@ class Spool:
 
         Raises:
             ValueError: for another dtype.
-            StoreFull, StoreUnwritable: from the disk.
+            StoreFull, StoreUnwritable: from the disk; some of the values may have been taken.
         """
         if values.dtype != self.dtype:
             raise ValueError(f"rows are {values.dtype}, not {self.dtype}")
-        self._hold(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
-        if self._held_bytes > _MEMORY_BYTES:
-            self._file()
-
-    def _hold(self, data: NDArray[np.uint8]) -> None:
-        self._held_bytes += len(data)
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        if len(data) and not len(self._held):
+            pages = mmap.mmap(-1, _MEMORY_BYTES, flags=mmap.MAP_PRIVATE)
+            self._held = np.frombuffer(pages, dtype=np.uint8)
         while len(data):
-            block = self._block_with_room()
-            taken = min(self._room, len(data))
-            start = len(block) - self._room
-            block[start : start + taken] = data[:taken]
-            self._room -= taken
-            data = data[taken:]
+            if self._held_bytes == len(self._held):
+                self._file()
+            taken = data[: len(self._held) - self._held_bytes]
+            self._held[self._held_bytes : self._held_bytes + len(taken)] = taken
+            self._held_bytes += len(taken)
+            data = data[len(taken) :]
 
     def cut(self, num_rows: int) -> None:
         """Forget all rows but the first ``num_rows``; there are as many."""
         num_bytes = num_rows * self._item_bytes
         self._filed_bytes = min(self._filed_bytes, num_bytes)  # what lies behind is written over
-        left = num_bytes - self._filed_bytes
-        kept = np.concatenate([*self._filled(), np.empty(0, np.uint8)])[:left]
-        self._blocks, self._room, self._held_bytes = [], 0, 0
-        self._hold(kept)
+        self._held_bytes = num_bytes - self._filed_bytes
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """Yield all rows in order, (k, ...) at a time: some 4 MiB where they lie on disk.
 
+        A block is good until rows are appended or cut.
+
         Raises:
             StoreFull, StoreUnwritable: from the disk.
         """
-        if self._descriptor < 0:
-            yield from (block.view(self.dtype).reshape(-1, *self._item_shape) for block in self._filled())
+        if self._filed_bytes == 0:
+            yield self._rows(self._held[: self._held_bytes])
             return
         self._file()
         most = max(1, _READ_BYTES // self._item_bytes) * self._item_bytes
         for start in range(0, self._filed_bytes, most):
-            read = os.pread(self._descriptor, min(most, self._filed_bytes - start), start)
-            yield np.frombuffer(read, dtype=self.dtype).reshape(-1, *self._item_shape)
+            yield self._rows(os.pread(self._descriptor, min(most, self._filed_bytes - start), start))
 
     @property
     def _item_bytes(self) -> int:
         return math.prod(self._item_shape) * self.dtype.itemsize
+
+    def _rows(self, data: bytes | NDArray[np.uint8]) -> NDArray[Any]:
+        return np.frombuffer(data, dtype=self.dtype).reshape(-1, *self._item_shape)
 
     def _file(self) -> None:
         if self._descriptor < 0:
@@ -129,24 +128,9 @@ class Spool:
             weakref.finalize(self, os.close, self._descriptor)
         with local_disk.reported(self._folder):
             os.lseek(self._descriptor, self._filed_bytes, os.SEEK_SET)  # an earlier try may have got further
-            for block in self._filled():
-                local_disk.write_all(self._descriptor, block.data)
+            local_disk.write_all(self._descriptor, self._held[: self._held_bytes].data)
         self._filed_bytes += self._held_bytes
-        self._blocks, self._room, self._held_bytes = [], 0, 0
-
-    def _filled(self) -> Iterator[NDArray[np.uint8]]:
-        for number, block in enumerate(self._blocks, 1):
-            yield block[: len(block) - self._room] if number == len(self._blocks) else block
-
-    def _block_with_room(self) -> NDArray[np.uint8]:
-        """Give the last block, or a new one: each twice as large as the one before, as most videos are short."""
-        if self._room == 0:
-            wanted = min(
-                _LARGEST_BLOCK_BYTES, 2 * len(self._blocks[-1]) if self._blocks else _FIRST_BLOCK_BYTES
-            )
-            self._room = max(1, wanted // self._item_bytes) * self._item_bytes
-            self._blocks.append(np.empty(self._room, np.uint8))
-        return self._blocks[-1]
+        self._held_bytes = 0
 
 
 Rows = NDArray[Any] | Spool
