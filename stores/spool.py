@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from vlp.stores import local_disk
 
-_MEMORY_BYTES = 4 << 20
+_MEMORY_BYTES = 1 << 20
 _READ_BYTES = 4 << 20
 
 
 class Spool:
     """Takes rows as they are made and gives them back in blocks, as often as asked.
 
-    Beyond 4 MiB the rows lie in a file without a name: however its process ends, nothing of it is left.
-    The 4 MiB are pages of their own, which hold memory as far as they are used and give it back whole: pieces on the
+    Beyond 1 MiB the rows lie in a file without a name: however its process ends, nothing of it is left.
+    That MiB is pages of its own, which hold memory as far as they are used and give it back whole: pieces on the
     heap, each kept for minutes between an encoder's passing buffers, leave holes that are never filled again.
 
     Args:

@@ -1,7 +1,7 @@
 """Writing to a feature store: whole videos, in segments, one writer a part and its workers beside it.
 
 A segment is closed at 64 MiB, 1,024 videos or 300 s, whichever comes first; what it holds waits on the store's disk
-beyond 4 MiB. `flush` commits what has been added. Leaving the `with` body commits it too, by an exception as well:
+beyond 1 MiB. `flush` commits what has been added. Leaving the `with` body commits it too, by an exception as well:
 every video that was added whole stays.
 """
 
@@ -51,6 +51,8 @@ class StoreWriter:
         segment_seconds: float,
         superseding: frozenset[str],
     ) -> None:
+        import zarr  # noqa: F401  # what is wrong with it shows now, not after hours at the first commit
+
         self.num_commits = 0
         self.bytes_written = 0
         self._store = store
