@@ -26,7 +26,7 @@ from vlp.pipeline.events import Event, StageSeconds, Started, Stopped
 from vlp.pipeline.ledger import Ledger
 from vlp.pipeline.pixel_format import PixelFormat
 from vlp.pipeline.planning import ExtractionPlan, Settings
-from vlp.pipeline.stopping import StopRequest
+from vlp.pipeline.stopping import Interrupted, StopRequest
 from vlp.pipeline.units import Backlog, unit_size
 
 if TYPE_CHECKING:
@@ -73,10 +73,18 @@ def run_distributed(
         if first is None:
             yield Stopped(stop.signal or 0)
             return
-        store = begin_store(job.plan, settings, batch_size=first["batch_size"], precision=first["precision"])
-        precision = store.precision if settings.precision == "auto" else first["precision"]
+        batch_size, precision = first["batch_size"], first["precision"]
         part = (plan.part.index, plan.part.count)
-        with store.writer(part=part, device=first["device"], precision=precision) as writer:
+        try:
+            with stop.interrupting():  # another writer's lock may have to be outwaited
+                store = begin_store(job.plan, settings, batch_size=batch_size, precision=precision)
+                if settings.precision == "auto":
+                    precision = store.precision
+                opened = store.writer(part=part, device=first["device"], precision=precision)
+        except Interrupted:
+            yield Stopped(stop.signal or 0)
+            return
+        with opened as writer:
             yield Started(
                 first["device"], precision, store.batch_size, first["num_children"], first["num_workers"]
             )

@@ -25,7 +25,7 @@ from vlp.pipeline.framing import Framing
 from vlp.pipeline.pixel_format import PRECISION, PixelFormat
 from vlp.pipeline.pixels import PixelCoder
 from vlp.pipeline.planning import ExtractionPlan, Settings, tool_versions
-from vlp.pipeline.stopping import StopRequest
+from vlp.pipeline.stopping import Interrupted, StopRequest
 from vlp.pipeline.streams import EncodeStreams
 from vlp.stores.errors import NonFiniteFeatures
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
@@ -89,12 +89,19 @@ def run_extraction(
         PipelineError: if the encoder cannot be loaded.
     """
     device, batch_size, precision = choices_here(spec, settings)
-    if as_worker:  # begun by the run: a worker that does not see it must not begin its own
-        store = FeatureStore.open(plan.store)
-    else:
-        store = begin_store(plan, settings, batch_size=batch_size, precision=precision)
-    if isinstance(spec, EncoderSpec):
-        precision = _resumed_precision(settings.precision, store, device)
+    part = None if as_worker else (plan.part.index, plan.part.count)
+    try:
+        with stop.interrupting():  # another writer's lock may have to be outwaited
+            if as_worker:  # begun by the run: a worker that does not see it must not begin its own
+                store = FeatureStore.open(plan.store)
+            else:
+                store = begin_store(plan, settings, batch_size=batch_size, precision=precision)
+            if isinstance(spec, EncoderSpec):
+                precision = _resumed_precision(settings.precision, store, device)
+            opened = store.writer(part=part, device=str(device), precision=precision, superseding=superseding)
+    except Interrupted:
+        yield Stopped(stop.signal or 0)
+        return
 
     def load() -> ImageEncoder:
         if encoder is not None and (encoder.device, encoder.precision) == (device, precision):
@@ -109,9 +116,8 @@ def run_extraction(
             )
         return loaded
 
-    part = None if as_worker else (plan.part.index, plan.part.count)
     with (
-        store.writer(part=part, device=str(device), precision=precision, superseding=superseding) as writer,
+        opened as writer,
         DecodePool(plan.timeline, num_children=settings.children) as pool,
     ):
         yield Started(str(device), precision, store.batch_size, settings.children)

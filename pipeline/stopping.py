@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TypeVar
 
@@ -10,14 +11,14 @@ Item = TypeVar("Item")
 
 
 class Interrupted(BaseException):  # a request, which no `except Exception` may swallow
-    """A signal arrived while the run was waiting for frames."""
+    """A signal arrived while the run was waiting, with nothing to lose."""
 
 
 class StopRequest:
     """SIGINT and SIGTERM become a request to stop at the next safe place.
 
-    Used as a context manager around the run. While the run waits for frames, which may take as long as a
-    decoder hangs, the handler raises out of the wait; at any other time it only leaves a mark.
+    Used as a context manager around the run. While the run waits, for frames as long as a decoder hangs or for
+    another writer's lock, the handler raises out of the wait; at any other time it only leaves a mark.
     """
 
     def __init__(self) -> None:
@@ -44,14 +45,25 @@ class StopRequest:
             self._waiting = False
             raise Interrupted
 
-    def wait_for(self, items: Iterator[Item]) -> Item | None:
-        """Take the next item; None at the end, or when a signal has come."""
-        if self.signal is not None:
-            return None
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Let a signal, also one that has come already, raise `Interrupted` out of the body.
+
+        Raises:
+            Interrupted: whatever the body was doing must be worth nothing half done.
+        """
         try:
             self._waiting = True
-            return next(items, None)
-        except Interrupted:
-            return None
+            if self.signal is not None:
+                raise Interrupted
+            yield
         finally:
             self._waiting = False
+
+    def wait_for(self, items: Iterator[Item]) -> Item | None:
+        """Take the next item; None at the end, or when a signal has come."""
+        try:
+            with self.interrupting():
+                return next(items, None)
+        except Interrupted:
+            return None

@@ -8,6 +8,7 @@ the same time the later one wins in the same way; names of segments are unique i
 """
 
 import json
+import logging
 import os
 import secrets
 import threading
@@ -23,6 +24,7 @@ from vlp.stores.lock_notes import Holder, locked, parse_note
 from vlp.stores.place_errors import LockLost
 from vlp.stores.places import ObjectPath
 
+_LOG = logging.getLogger(__name__)
 RENEW_SECONDS = 10.0
 LEASE_SECONDS = 60.0
 POLL_SECONDS = 0.5
@@ -83,8 +85,13 @@ class Lease:
     def _outwait(self) -> None:
         """Return once the holder has let go, or has died and its object is removed."""
         seen = _read(self._root, self._name)
-        began = time.monotonic()
+        began, is_told = time.monotonic(), False
         while seen is not None and not _has_ended(seen) and time.monotonic() - began < LEASE_SECONDS:
+            if not is_told and time.monotonic() - began > 2 * RENEW_SECONDS:
+                is_told = True
+                holder = Holder.of(parse_note(seen)) or "another process"
+                text = "%s is held by %s, which seems to have ended; it is taken over if nothing is heard for %.0f s"
+                _LOG.warning(text, self._root / self._name, holder, LEASE_SECONDS)
             time.sleep(POLL_SECONDS)
             found = _read(self._root, self._name)
             if found not in {None, seen}:

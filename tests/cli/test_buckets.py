@@ -1,5 +1,7 @@
 """`vlp` with a cache in a bucket: extracted there, looked after there, pulled, learnt from here."""
 
+import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -187,6 +189,28 @@ def test_a_pull_says_what_is_damaged_and_goes_on_after_an_interrupt(
     assert len(damage["video_ids"]) == 6
     itself = typed("store", "pull", store_in(tmp_path / "mirror").path, "--to", tmp_path / "mirror")
     assert (itself.status, "--to" in itself.stderr) == (2, True)
+
+
+def test_a_lock_of_elsewhere_is_outwaited_with_a_word_and_ctrl_c_ends_that(
+    typed: Type, into_bucket: list[object], bucket: ObjectPath
+) -> None:
+    assert typed(*into_bucket, "--limit", "1").status == 0
+    store = store_in(bucket)
+    note = {"pid": 7, "host": "far", "started": "2026-01-01", "machine": "other", "token": "t"}
+    object_store.put(store.path, "locks/part-0of1.lock", json.dumps(note).encode())
+    impatient = (
+        "from vlp.cli.__main__ import run; from vlp.stores import leases; leases.RENEW_SECONDS = 0.1; run()"
+    )
+    command = [sys.executable, "-c", impatient, *map(str, into_bucket)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = next(line for line in process.stderr if "locks/part-0of1.lock" in line)
+        assert "is held by process 7 on far, since 2026-01-01, which seems to have ended" in told
+        process.send_signal(signal.SIGINT)
+        assert "Interrupted" in process.stderr.read()
+        assert process.wait() == 130
+    assert json.loads(storage.read_bytes(store.path, "locks/part-0of1.lock", limit=4096)) == note
+    assert len(store.videos()) == 1
 
 
 @pytest.mark.parametrize(
