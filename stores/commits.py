@@ -85,6 +85,7 @@ class FailedVideo:
 
 
 _OF_SEGMENT = ("segment", "precision", "device", "batch_size", "created")
+_OF_VIDEO = tuple(name for name in VideoEntry.__dataclass_fields__ if name not in _OF_SEGMENT)
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,7 @@ class Commit:
 
     def to_bytes(self) -> bytes:
         """Write it as the bytes of commit.json."""
-        videos: list[JSON] = [
-            {name: value for name, value in asdict(entry).items() if name not in _OF_SEGMENT}
-            for entry in self.entries
-        ]
+        videos: list[JSON] = [{name: getattr(entry, name) for name in _OF_VIDEO} for entry in self.entries]
         shared = {name: getattr(self.entries[0], name) for name in _OF_SEGMENT}
         body: dict[str, JSON] = {
             "schema": SCHEMA,

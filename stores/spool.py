@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from vlp.stores import local_disk
 
 _MEMORY_BYTES = 1 << 20
-_READ_BYTES = 4 << 20
+_READ_BYTES = 1 << 20
 
 
 class Spool:
     """Takes rows as they are made and gives them back in blocks, as often as asked.
 
     Beyond 1 MiB the rows lie in a file without a name: however its process ends, nothing of it is left.
-    That MiB is pages of its own, which hold memory as far as they are used and give it back whole: pieces on the
-    heap, each kept for minutes between an encoder's passing buffers, leave holes that are never filled again.
+    No row is on the heap, where pieces that are kept for minutes between an encoder's passing buffers leave holes that
+    are never filled again: pages of their own take memory as far as they are used, and give it back whole.
 
     Args:
         dtype: of the rows.
@@ -79,8 +79,7 @@ class Spool:
             raise ValueError(f"rows are {values.dtype}, not {self.dtype}")
         data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
         if len(data) and not len(self._held):
-            pages = mmap.mmap(-1, _MEMORY_BYTES, flags=mmap.MAP_PRIVATE)
-            self._held = np.frombuffer(pages, dtype=np.uint8)
+            self._held = _pages(_MEMORY_BYTES)
         while len(data):
             if self._held_bytes == len(self._held):
                 self._file()
@@ -96,7 +95,7 @@ class Spool:
         self._held_bytes = num_bytes - self._filed_bytes
 
     def blocks(self) -> Iterator[NDArray[Any]]:
-        """Yield all rows in order, (k, ...) at a time: some 4 MiB where they lie on disk.
+        """Yield all rows in order, (k, ...) at a time: a MiB where they lie on disk.
 
         A block is good until rows are appended or cut.
 
@@ -109,14 +108,17 @@ class Spool:
         self._file()
         most = max(1, _READ_BYTES // self._item_bytes) * self._item_bytes
         for start in range(0, self._filed_bytes, most):
-            yield self._rows(os.pread(self._descriptor, min(most, self._filed_bytes - start), start))
+            read = _pages(min(most, self._filed_bytes - start))
+            with local_disk.reported(self._folder):
+                os.preadv(self._descriptor, [read.data], start)
+            yield self._rows(read)
 
     @property
     def _item_bytes(self) -> int:
         return math.prod(self._item_shape) * self.dtype.itemsize
 
-    def _rows(self, data: bytes | NDArray[np.uint8]) -> NDArray[Any]:
-        return np.frombuffer(data, dtype=self.dtype).reshape(-1, *self._item_shape)
+    def _rows(self, data: NDArray[np.uint8]) -> NDArray[Any]:
+        return data.view(self.dtype).reshape(-1, *self._item_shape)
 
     def _file(self) -> None:
         if self._descriptor < 0:
@@ -131,6 +133,10 @@ class Spool:
             local_disk.write_all(self._descriptor, self._held[: self._held_bytes].data)
         self._filed_bytes += self._held_bytes
         self._held_bytes = 0
+
+
+def _pages(num_bytes: int) -> NDArray[np.uint8]:
+    return np.frombuffer(mmap.mmap(-1, num_bytes, flags=mmap.MAP_PRIVATE), dtype=np.uint8)
 
 
 Rows = NDArray[Any] | Spool
