@@ -56,7 +56,7 @@ def bench_extract(
 
     Example: vlp bench extract --dataset toy --json
     """
-    from vlp.cli.extract import describe_encoder
+    from vlp.cli.extracting import describe_encoder
     from vlp.pipeline.benchmarks.extraction import bench_extraction
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import spec_with_defaults
@@ -97,7 +97,7 @@ def bench_growth(
 
     Example: vlp bench growth --dataset toy --json
     """
-    from vlp.cli.extract import describe_encoder
+    from vlp.cli.extracting import describe_encoder
     from vlp.pipeline.benchmarks.growth import bench_growth as measure
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.pipeline.planning import Settings

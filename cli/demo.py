@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlp.cli.console import err, out, print_json, print_table
-from vlp.cli.extract import describe_encoder, run_plan
+from vlp.cli.extracting import describe_encoder, run_plan
 from vlp.cli.options import Cache, Json, Runs, cache_place, require_local
 
 if TYPE_CHECKING:

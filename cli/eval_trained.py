@@ -233,9 +233,9 @@ def base_to_novel(
 
     Exit status: 0 done, 1 error, 2 usage, 4 no features of this dataset by this model.
     """
+    from vlp.pipeline.base_to_novel import base_to_novel as train_and_test
     from vlp.pipeline.published_lists import read_draws
     from vlp.pipeline.settings import resolve
-    from vlp.pipeline.trials import base_to_novel as train_and_test
 
     settings = resolve(method, row=row, file=config, overrides=values or ())
     source = DatasetSource(dataset, root, annotations, manifest, dataset_options)

@@ -39,7 +39,7 @@ def fetch(
 
     Example: vlp models fetch ViT-B-16 --pretrained openai
     """
-    from vlp.cli.extract import describe_encoder
+    from vlp.cli.extracting import describe_encoder
     from vlp.pipeline.encoder_spec import spec_with_defaults
 
     spec = spec_with_defaults(None, model, pretrained)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlp.cli.console import err
-from vlp.cli.extract import describe, run_plan
+from vlp.cli.extracting import describe, run_plan
 from vlp.cli.inputs import DatasetSource
 from vlp.cli.options import Cache, Device, Json, ManifestFile, Root, cache_place
 from vlp.cli.store_options import OfDataset, OfModel, OfTag, StorePath, StoreWeights, open_store

@@ -201,7 +201,7 @@ def extract_missing(
 
     Where the dataset has a store of other settings, such as another rate, that one is used as it is.
     """
-    from vlp.cli.extract import describe_encoder, run_plan
+    from vlp.cli.extracting import describe_encoder, run_plan
     from vlp.pipeline.decoding.timeline import Timeline
     from vlp.pipeline.encoder_spec import spec_with_defaults
     from vlp.pipeline.planning import Part, Retry, Settings, plan_extraction

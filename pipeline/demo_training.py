@@ -13,13 +13,14 @@ import numpy as np
 import torch
 
 from vlp.datasplits.manifest import Manifest
+from vlp.pipeline.base_to_novel import base_to_novel
 from vlp.pipeline.coverage import cover_classes
 from vlp.pipeline.encoders import FrozenEncoder
 from vlp.pipeline.metrics.intervals import mean_interval
 from vlp.pipeline.settings import resolve
 from vlp.pipeline.toy.actions import TIME_ONLY_ACTIONS
 from vlp.pipeline.trial_results import TrialsResult
-from vlp.pipeline.trials import Laboratory, base_to_novel, closed_set, few_shot
+from vlp.pipeline.trials import Laboratory, closed_set, few_shot
 from vlp.stores.features import FeatureStore
 
 NUM_SEEDS = 3

@@ -65,7 +65,7 @@ def run_distributed(
     """
     topic = f"vlp-extract-{secrets.token_hex(8)}"
     with _connect(distribution, topic) as crew:
-        from vlp.pipeline.extraction import begin_store
+        from vlp.pipeline.beginning import begin_store
         from vlp.pipeline.handing_out import HandingOut
 
         job = _job(plan, spec, settings, topic, num_sharing=crew.num_local)

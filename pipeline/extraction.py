@@ -11,29 +11,25 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from vlp.datasplits.errors import OutsideRoot
 from vlp.pipeline.batching import Assembly, BatchAssembler, ImageEncoder
+from vlp.pipeline.beginning import begin_store, choices_here, resumed_precision
 from vlp.pipeline.decoding.pool import DecodePool
 from vlp.pipeline.decoding.results import DecodeOutcome, DecodeRequest, FrameBlock
 from vlp.pipeline.encoder_spec import EncoderSpec
-from vlp.pipeline.encoders import FrozenEncoder, choose_device, choose_precision, load_encoder
-from vlp.pipeline.errors import BatchSizeFixed, DeviceUnavailable, WeightsUnusable
+from vlp.pipeline.encoders import FrozenEncoder, load_encoder
+from vlp.pipeline.errors import WeightsUnusable
 from vlp.pipeline.events import BatchShrunk, Event, StageSeconds, Started, Stopped, VideoFinished
 from vlp.pipeline.framing import Framing
-from vlp.pipeline.pixel_format import PRECISION, PixelFormat
+from vlp.pipeline.pixel_format import PixelFormat
 from vlp.pipeline.pixels import PixelCoder
-from vlp.pipeline.planning import ExtractionPlan, Settings, tool_versions
+from vlp.pipeline.planning import ExtractionPlan, Settings
 from vlp.pipeline.stopping import Interrupted, StopRequest
 from vlp.pipeline.streams import EncodeStreams
 from vlp.stores.errors import NonFiniteFeatures
 from vlp.stores.features import ExtractedVideo, FailedVideo, FeatureStore
 from vlp.stores.spool import Spool
-
-# Rows of every batch. A CPU is as fast with 16 as with more, and sooner done when it is told to stop; a GPU wants
-# enough rows to fill it.
-_BATCH_SIZES = {"cpu": 16, "cuda": 256, "mps": 64}
 
 
 class Sink(Protocol):
@@ -97,7 +93,7 @@ def run_extraction(
             else:
                 store = begin_store(plan, settings, batch_size=batch_size, precision=precision)
             if isinstance(spec, EncoderSpec):
-                precision = _resumed_precision(settings.precision, store, device)
+                precision = resumed_precision(settings.precision, store, device)
             opened = store.writer(part=part, device=str(device), precision=precision, superseding=superseding)
     except Interrupted:
         yield Stopped(stop.signal or 0)
@@ -138,46 +134,6 @@ def run_extraction(
             yield _settle(outcome, Assembly(outcome.attempt, writer.spool()), writer, attempts)
 
 
-def choices_here(spec: EncoderSpec | PixelFormat, settings: Settings) -> tuple[torch.device, int, str]:
-    """Choose device, batch size and precision for a new store on this machine, as far as the user left it open.
-
-    Pixels are always made on the CPU, so that their bits do not depend on it.
-
-    Raises:
-        DeviceUnavailable: if this machine lacks the device or the precision.
-    """
-    if isinstance(spec, PixelFormat):
-        device, precision = torch.device("cpu"), PRECISION
-    else:
-        device = choose_device(settings.device)
-        precision = choose_precision(settings.precision, device)
-    return device, settings.batch_size or _BATCH_SIZES[device.type], precision
-
-
-def begin_store(plan: ExtractionPlan, settings: Settings, *, batch_size: int, precision: str) -> FeatureStore:
-    """Open the plan's store, or begin it with this batch size and precision.
-
-    Raises:
-        StoreError: if it cannot be opened or begun.
-        BatchSizeFixed: if it was begun with another batch size than the one asked for.
-    """
-    store = FeatureStore.open_or_create(
-        plan.store,
-        meaning=plan.meaning,
-        dataset=plan.manifest.dataset,
-        model=plan.description.model,
-        pretrained=plan.description.pretrained,
-        num_views=len(plan.framing.views),
-        embed_dim=plan.width,
-        batch_size=batch_size,
-        precision=precision,
-        tool_versions=tool_versions(),
-    )
-    if settings.batch_size is not None and settings.batch_size != store.batch_size:
-        raise BatchSizeFixed(str(plan.store), store.batch_size, settings.batch_size)
-    return store
-
-
 def _requests(plan: ExtractionPlan, refused: list[DecodeOutcome]) -> Iterator[DecodeRequest]:
     """Ask for each pending video when its turn comes; one whose path leads out of the root is refused."""
     for video in plan.pending:
@@ -185,16 +141,6 @@ def _requests(plan: ExtractionPlan, refused: list[DecodeOutcome]) -> Iterator[De
             yield DecodeRequest(video.video_id, plan.manifest.absolute(video))
         except OutsideRoot as error:
             refused.append(DecodeOutcome(video.video_id, 1, "failed", "outside-root", str(error)))
-
-
-def _resumed_precision(asked: str, store: FeatureStore, device: torch.device) -> str:
-    """Go on in the precision in which the store was begun, where this device has it."""
-    if asked != "auto":
-        return choose_precision(asked, device)
-    try:
-        return choose_precision(store.precision, device)
-    except DeviceUnavailable:
-        return choose_precision("auto", device)
 
 
 def extract(

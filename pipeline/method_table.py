@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vlp.pipeline.base_to_novel import base_to_novel, halves_of
 from vlp.pipeline.coverage import Coverage, label_indices
 from vlp.pipeline.evaluation import frames_of, method_json
 from vlp.pipeline.methods import METHODS
@@ -18,7 +19,7 @@ from vlp.pipeline.metrics.intervals import mean_interval
 from vlp.pipeline.results import provenance_json
 from vlp.pipeline.settings import MethodSettings, SettingsUnreadable, read_yaml, resolve
 from vlp.pipeline.trained import is_open_vocabulary
-from vlp.pipeline.trials import Laboratory, Tell, base_to_novel, closed_set, few_shot, halves_of
+from vlp.pipeline.trials import Laboratory, Tell, closed_set, few_shot
 
 FIGURES = ("closed_set", "subset", "few_shot", "zero_shot", "base", "novel", "harmonic_mean")
 """Of a row, in order: top-1 accuracies, and the harmonic mean of base and novel ones."""

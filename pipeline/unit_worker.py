@@ -19,11 +19,12 @@ from distributed import Worker, get_worker
 
 from vlp.datasplits.errors import DatasetError
 from vlp.datasplits.manifest import Video
+from vlp.pipeline.beginning import choices_here
 from vlp.pipeline.encoder_spec import EncoderSpec
 from vlp.pipeline.encoders import FrozenEncoder, load_encoder
 from vlp.pipeline.errors import PipelineError
 from vlp.pipeline.events import BatchShrunk, Event, StageSeconds, VideoFinished
-from vlp.pipeline.extraction import choices_here, run_extraction
+from vlp.pipeline.extraction import run_extraction
 from vlp.pipeline.pixel_format import PixelFormat
 from vlp.pipeline.planning import EXTRACTION_VERSION, ExtractionPlan, Settings, tool_versions
 from vlp.pipeline.stopping import StopRequest

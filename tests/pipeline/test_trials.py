@@ -11,6 +11,7 @@ import torch
 
 from vlp.datasplits.manifest import Manifest, Video
 from vlp.pipeline.bank import FeatureBank
+from vlp.pipeline.base_to_novel import UnfitDraw, base_to_novel
 from vlp.pipeline.coverage import Coverage, cover_classes
 from vlp.pipeline.coverage_errors import DuplicateVideos, NoFeatures
 from vlp.pipeline.encoder_spec import EncoderSpec
@@ -24,7 +25,7 @@ from vlp.pipeline.published_lists import Draws
 from vlp.pipeline.settings import SettingsUnreadable, resolve
 from vlp.pipeline.text import class_features
 from vlp.pipeline.trained import ClosedVocabulary
-from vlp.pipeline.trials import Laboratory, UnfitDraw, base_to_novel, closed_set, episodes, few_shot
+from vlp.pipeline.trials import Laboratory, closed_set, episodes, few_shot
 from vlp.stores.features import FeatureStore
 
 CLASSES = ("archery", "boxing", "diving", "fencing", "rowing", "surfing")
