@@ -59,7 +59,9 @@ class FrozenEncoder:
 
     def prepare(self, frames: Tensor, framing: Framing) -> Tensor:
         """Cut (n, H, W, 3) uint8 frames into (n, V, 3, S, S) uint8 views on the encoder's device."""
-        return cut_views(frames.to(self.device, non_blocking=True), self.description.preprocess, framing)
+        if self.device.type == "cuda":  # uploaded from a page-locked copy, while the caller reuses its memory
+            frames = frames.pin_memory().to(self.device, non_blocking=True)
+        return cut_views(frames.to(self.device), self.description.preprocess, framing)
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
