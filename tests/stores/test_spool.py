@@ -179,6 +179,26 @@ def test_a_spooled_video_with_nan_is_not_taken(
             writer.add(spooled(video, writer.spool()))
 
 
+def test_no_array_of_a_waiting_video_is_on_the_heap(
+    tmp_path: Path, make_video: MakeVideo, make_store: MakeStore
+) -> None:
+    """There each would pin the hole that an encoder's buffers leave around it, until the commit."""
+    store = make_store(tmp_path / "a.vlp")
+    with store.writer(device="cpu", precision="fp32") as writer:
+        writer.add(make_video("first", 5))
+        tracemalloc.start()
+        try:
+            for number in range(200):
+                writer.add(make_video(f"{number}", 5))
+            taken = tracemalloc.take_snapshot()
+        finally:
+            tracemalloc.stop()
+    of_arrays = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
+    num_bytes = sum(trace.size for trace in taken.filter_traces([of_arrays]).traces)
+    assert num_bytes < 200 * 5 * 8  # times alone would take as much
+    assert len(store.videos()) == 201
+
+
 def test_a_video_larger_than_memory_should_hold_is_written_in_flat_memory(
     tmp_path: Path, make_video: MakeVideo, make_store: MakeStore
 ) -> None:
