@@ -1,4 +1,4 @@
-"""The videos of a segment that is not closed yet: their rows on disk beyond some megabytes, the rest in memory."""
+"""The videos of a segment that is not closed yet: their arrays on disk beyond a MiB each, the rest in memory."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,14 +37,17 @@ class PendingSegment:
 
     Attributes:
         rows: of all videos.
-        num_bytes: of all arrays.
     """
 
     def __init__(self, layout: Layout, folder: Path | None) -> None:
         self.rows = Spool(layout.dtype, layout.item_shape, folder)
-        self.num_bytes = 0
         self._of_frames = {name: Spool(dtype, (), folder) for name, dtype in layout.of_frames.items()}
         self._stated: dict[str, dict[str, Any]] = {}
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(spool.nbytes for spool in self._spools)
 
     def __len__(self) -> int:
         return len(self._stated)
@@ -63,8 +66,7 @@ class PendingSegment:
         """
         items_crc32c = 0
         of_frames = {name: np.ascontiguousarray(getattr(video, name)) for name in self._of_frames}
-        spools = [self.rows, *self._of_frames.values()]
-        lengths = [len(spool) for spool in spools]
+        lengths = [len(spool) for spool in self._spools]
         try:
             for block in row_blocks(video.features):
                 self.rows.append(block)
@@ -72,10 +74,9 @@ class PendingSegment:
             for name, values in of_frames.items():
                 self._of_frames[name].append(values)
         except BaseException:
-            for spool, length in zip(spools, lengths, strict=True):
+            for spool, length in zip(self._spools, lengths, strict=True):
                 spool.cut(length)
             raise
-        self.num_bytes += bytes_of(video)
         self._stated[video.video_id] = {
             **{name: getattr(video, name) for name in _STATED},
             "num_rows": len(video.pts_seconds),
@@ -101,6 +102,10 @@ class PendingSegment:
             older = tuple(sorted(superseded.get(video_id, ())))
             yield VideoEntry(start=start, supersedes=older, **stated, **shared)
             start += stated["num_rows"]
+
+    @property
+    def _spools(self) -> list[Spool]:
+        return [self.rows, *self._of_frames.values()]
 
 
 def bytes_of(video: ExtractedVideo) -> int:
